@@ -1,0 +1,121 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/config.h"
+#include "base/result.h"
+
+namespace feedvault::nats {
+
+// cnats behind a small C++ face. Only the .cc files of this folder include <nats/nats.h>.
+
+/// A message as it came from the broker; owns its bytes. Move-only.
+class Message {
+ public:
+  Message() = default;
+  explicit Message(void* native) : native_(native) {}  // takes a natsMsg*
+  Message(Message&& other) noexcept : native_(std::exchange(other.native_, nullptr)) {}
+  Message& operator=(Message&& other) noexcept;
+  Message(const Message&) = delete;
+  Message& operator=(const Message&) = delete;
+  ~Message();
+
+  bool valid() const { return native_ != nullptr; }
+  std::string_view subject() const;
+  std::string_view reply() const;  // empty: none
+  std::string_view payload() const;
+  /// First value of the header, or nullopt. Not for two threads at once on one message.
+  std::optional<std::string_view> header(const char* name) const;
+  /// Status of an empty control message ("404", "100" ...), else empty; and its description.
+  std::string_view status() const;
+  std::string_view status_description() const;
+
+  void* native() const { return native_; }
+
+ private:
+  void* native_ = nullptr;
+};
+
+struct Header {
+  const char* name;         // zero-terminated
+  std::string_view value;   // without CR and LF
+};
+
+/// What to publish. Views are borrowed for the duration of the call.
+struct Outgoing {
+  std::string_view subject;
+  std::string_view reply;
+  std::span<const Header> headers;
+  std::string_view payload;
+};
+
+enum class ConnectionState : std::uint8_t { kConnected, kReconnecting, kClosed };
+
+struct ConnectionOptions {
+  std::string name;  // shown in the broker's connection list
+  /// Write at every publish instead of collecting for about a millisecond: less latency, more CPU.
+  bool send_asap = false;
+  /// Give up when the broker is not there at open(); otherwise open() succeeds at once and the
+  /// connection comes up when it can.
+  bool require_at_open = true;
+  std::chrono::milliseconds connect_timeout{2000};
+  /// Called on a thread of the library, one call at a time.
+  std::function<void(ConnectionState, const std::string& detail)> on_state;
+};
+
+/// A subscription with its handler. Destroying it unsubscribes and waits for a running handler call, so
+/// it must not happen inside the handler.
+class Subscription {
+ public:
+  virtual ~Subscription() = default;
+};
+
+/// One connection to the broker; reconnects for ever by itself. Any thread may call any method. What is
+/// published while it is not connected fails with kUnavailable: nothing waits in a buffer to be sent late.
+class Connection {
+ public:
+  /// kInvalidArgument for refused credentials or TLS, kUnavailable when no server answers.
+  static Result<std::unique_ptr<Connection>> open(const NatsConfig& config,
+                                                  ConnectionOptions options);
+  virtual ~Connection() = default;
+
+  /// On return the bytes are queued in the connection's buffer, not yet sent. kInvalidArgument when the
+  /// payload is over max_payload.
+  virtual Status publish(const Outgoing& message) = 0;
+
+  /// Sends what is buffered and waits until the broker has processed it.
+  virtual Status flush(std::chrono::milliseconds timeout) = 0;
+
+  /// kTimeout; kNotFound when nobody listens on the subject (no responders).
+  virtual Result<Message> request(const Outgoing& message, std::chrono::milliseconds timeout) = 0;
+
+  using Handler = std::function<void(Message)>;
+  /// The handler runs on a thread of its own, one call at a time. The queue between socket and handler
+  /// is unbounded unless `pending_max` is given: use it only where the flow is bounded otherwise.
+  virtual Result<std::unique_ptr<Subscription>> subscribe(const std::string& subject,
+                                                          Handler handler) = 0;
+
+  virtual bool connected() const = 0;
+  /// How many times the connection was lost and made again; a change means that anything in flight is
+  /// in doubt.
+  virtual std::uint64_t reconnects() const = 0;
+  /// The server's limit for headers and payload together, in bytes.
+  virtual std::int64_t max_payload() const = 0;
+  virtual std::string server_version() const = 0;
+  virtual std::string connected_url() const = 0;
+
+  /// A fresh inbox subject for replies.
+  virtual std::string new_inbox() = 0;
+
+  virtual void* native() const = 0;  // natsConnection*
+};
+
+}  // namespace feedvault::nats

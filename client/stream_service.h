@@ -1,0 +1,117 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/config.h"
+#include "base/result.h"
+#include "client/nats/connection.h"
+#include "client/position_store.h"
+
+namespace feedvault {
+
+/// `<feed>:<seq>`: the same in C++, SQL (WHERE feed = ? AND seq > ?) and the browser's Last-Event-ID.
+struct Position {
+  std::string feed;
+  std::uint64_t seq = 0;
+
+  std::string to_string() const { return feed + ":" + std::to_string(seq); }
+  friend bool operator==(const Position&, const Position&) = default;
+};
+
+/// A message as the callback gets it. Views live until the callback returns.
+struct FeedMessage {
+  Position position;
+  std::int64_t timestamp_us = 0;  // Unix, UTC; when the broker captured it
+  std::string_view id;            // as in Messages.id
+  std::string_view data;          // the bytes as the producer sent them
+};
+
+/// Where a subscription starts.
+class Start {
+ public:
+  enum class Kind : std::uint8_t { kNew, kFirst, kSeq, kTime, kStored };
+
+  static Start at_new() { return Start(Kind::kNew, 0); }      // what comes from now on
+  static Start at_first() { return Start(Kind::kFirst, 0); }  // the oldest there is
+  static Start at_seq(std::uint64_t seq) { return Start(Kind::kSeq, static_cast<std::int64_t>(seq)); }
+  static Start at_time(std::int64_t unix_us) { return Start(Kind::kTime, unix_us); }
+  /// Behind the stored position; kFirst when none is stored. Needs a position store.
+  static Start at_stored() { return Start(Kind::kStored, 0); }
+  /// Reads "new", "first", a seq or an RFC 3339 time.
+  static Result<Start> parse(std::string_view text);
+
+  Kind kind() const { return kind_; }
+  std::uint64_t seq() const { return static_cast<std::uint64_t>(value_); }
+  std::int64_t time_us() const { return value_; }
+
+ private:
+  Start(Kind kind, std::int64_t value) : kind_(kind), value_(value) {}
+  Kind kind_;
+  std::int64_t value_;
+};
+
+/// Messages [first, last] of a feed that cannot be had any more.
+struct Gap {
+  std::string feed;
+  std::uint64_t first = 0;
+  std::uint64_t last = 0;
+};
+
+struct SubscribeOptions {
+  std::string feed;  // "events"
+  Start start = Start::at_new();
+  /// Bound of what is held in memory for a slow callback, messages not yet delivered.
+  std::uint32_t max_in_flight = 1024;
+  /// Saves the position after each callback that returned true; not owned, may be null.
+  PositionStore* positions = nullptr;
+  /// Saving at every message is exact and slow; with more, a crash repeats up to so many messages.
+  std::uint32_t save_every = 1;
+};
+
+/// Subscribes to feeds, live and from the past, each message once and in order: seq + 1 after seq, across
+/// lost connections, broker restarts and recreated streams. Reconnects for ever.
+///
+///   auto service = StreamService::connect(config.nats, {});
+///   (*service)->subscribe({.feed = "events", .start = Start::at_first()},
+///                         [](const FeedMessage& m) { ...; return true; });
+///   (*service)->drain(5s);
+///
+/// Any thread may call any method, except drain() and the destructor from inside a callback.
+class StreamService {
+ public:
+  struct Options {
+    std::string name = "stream-service";
+    /// Connected, reconnecting, closed; on a thread of the library.
+    std::function<void(nats::ConnectionState, const std::string& detail)> on_state;
+    /// Messages that are gone for good; delivery goes on behind them. Called on the feed's thread.
+    std::function<void(const Gap&)> on_gap;
+  };
+
+  /// Succeeds also while the broker is away: delivery starts when it can be reached. kInvalidArgument for
+  /// refused credentials and unreadable TLS files.
+  static Result<std::unique_ptr<StreamService>> connect(const NatsConfig& config, Options options);
+  virtual ~StreamService() = default;  // stops at once, without waiting for undelivered messages
+
+  /// True: dealt with, the position moves. False: stop this subscription here; the message counts as
+  /// not delivered.
+  using Callback = std::function<bool(const FeedMessage&)>;
+
+  /// Starts delivery on a thread of its own, one message at a time. kInvalidArgument for a feed name that
+  /// cannot be one, kDuplicate for a second subscription to the same feed.
+  virtual Status subscribe(const SubscribeOptions& options, Callback callback) = 0;
+
+  /// Position of the last message that a callback accepted; seq 0: none yet.
+  virtual Position position(const std::string& feed) const = 0;
+
+  /// Stops fetching, delivers what is in memory, saves positions. kTimeout when the callback did not
+  /// finish in time (what it did not take is not lost: its position was not moved).
+  virtual Status drain(std::chrono::milliseconds timeout) = 0;
+};
+
+}  // namespace feedvault

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/config.h"
+#include "base/result.h"
+#include "storage/catalogue.h"
+
+namespace feedvault::storage {
+
+/// What `status` shows of a feed.
+struct FeedSummary {
+  std::uint8_t feed = 0;
+  std::string name;
+  FeedState state;
+  std::uint64_t quarantined = 0;  // rows, all time
+  std::uint64_t duplicates = 0;   // dropped, all time
+  std::uint64_t gaps = 0;
+};
+
+struct QuarantinedMessage {
+  std::uint64_t id = 0;
+  std::uint8_t feed = 0;
+  std::string message_id;
+  std::uint64_t stream_seq = 0;
+  std::int64_t timestamp_us = 0;
+  std::uint32_t size = 0;
+  std::string data;  // find_quarantined() only
+  std::string error;
+  std::string state;      // "quarantined", "requested", "requeued", "failed"
+  std::uint64_t seq = 0;  // once requeued
+};
+
+/// Reads the catalogue, without part in the election. Reconnects by itself at the next call after a
+/// failure. One thread at a time.
+class CatalogueReader {
+ public:
+  static std::unique_ptr<CatalogueReader> create(const MysqlConfig& config);
+  virtual ~CatalogueReader() = default;
+
+  /// Rows of `feed` from `first_seq` on, in order, at most rows_max and about bytes_max (but at least one
+  /// when there is one). `with_body` fills Row::body.
+  virtual Result<std::vector<Row>> read_range(std::uint8_t feed,
+                                              std::uint64_t first_seq,
+                                              std::size_t rows_max,
+                                              std::size_t bytes_max,
+                                              bool with_body = false) = 0;
+
+  /// The first seq whose timestamp is at or after `timestamp_us`; nullopt when there is none.
+  virtual Result<std::optional<std::uint64_t>> seq_at_time(std::uint8_t feed,
+                                                           std::int64_t timestamp_us) = 0;
+
+  virtual Result<std::vector<FeedSummary>> feeds() = 0;
+
+  /// Newest first; feed 0: all.
+  virtual Result<std::vector<QuarantinedMessage>> quarantined(std::uint8_t feed,
+                                                              std::size_t rows_max) = 0;
+  virtual Result<QuarantinedMessage> find_quarantined(std::uint64_t id) = 0;
+
+  /// Asks the controller to catalogue it. kDuplicate when it has a seq already or was asked for.
+  virtual Status request_requeue(std::uint64_t id) = 0;
+};
+
+/// Brings the schema up to the newest migration and grants the service user what it needs. Idempotent;
+/// safe when several controllers start at once. kInvalidArgument when the schema is newer than this
+/// program, with what to do; kUnavailable when the server is away.
+Status migrate(const MysqlConfig& config);
+
+}  // namespace feedvault::storage
