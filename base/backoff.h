@@ -7,8 +7,8 @@
 
 namespace feedvault {
 
-/// Waiting times between retries: doubles from `first` to `most`, each with jitter of a quarter either
-/// way, so that many clients of one broken server do not return together. One thread.
+/// Waiting times between retries: doubles from `first` to `most`, each with jitter of a quarter
+/// either way, so that many clients of one broken server do not return together. One thread.
 class Backoff {
  public:
   Backoff(std::chrono::milliseconds first, std::chrono::milliseconds most, std::uint64_t seed)

@@ -1,8 +1,8 @@
 #include "base/clock.h"
 
-#include <fmt/format.h>
-
 #include <cstdlib>
+
+#include <fmt/format.h>
 
 namespace feedvault {
 namespace {

@@ -9,9 +9,9 @@
 
 namespace feedvault {
 
-// config.toml, read and checked. Each [section] is a struct, each key a member of the same name; a key
-// of [mysql] is overridden by the environment variable FEEDVAULT_MYSQL_<KEY IN CAPITALS>, and so on for
-// every section but [[feed]]. Value types; nothing changes after loading.
+// config.toml, read and checked. Each [section] is a struct, each key a member of the same name; a
+// key of [mysql] is overridden by the environment variable FEEDVAULT_MYSQL_<KEY IN CAPITALS>, and
+// so on for every section but [[feed]]. Value types; nothing changes after loading.
 
 /// [nats]: the broker that holds the ingest and feed streams.
 struct NatsConfig {
@@ -86,7 +86,8 @@ struct CatalogueConfig {
 struct IngestConfig {
   /// How long a catalogued message is kept in the ingest stream before it is purged.
   std::chrono::seconds keep_s{3600};
-  /// Messages over this are quarantined. The broker's max_payload less room for our headers caps it.
+  /// Messages over this are quarantined. The broker's max_payload less room for our headers caps
+  /// it.
   std::uint32_t message_bytes_max = (1U << 20U) - 1024;
   std::uint32_t replicas = 1;
 };
@@ -132,9 +133,9 @@ struct Config {
   const FeedConfig* find_feed(std::string_view name) const;
 };
 
-/// Reads `path`, applies the environment (pass `environ`), checks everything that can be checked without
-/// a network. An error is one line, "config.toml:12: [mysql] prot: unknown key; did you mean 'port'?",
-/// with kInvalidArgument: programs print it and exit with 2.
+/// Reads `path`, applies the environment (pass `environ`), checks everything that can be checked
+/// without a network. An error is one line, "config.toml:12: [mysql] prot: unknown key; did you
+/// mean 'port'?", with kInvalidArgument: programs print it and exit with 2.
 Result<Config> load_config(const std::string& path, const char* const* environment);
 
 /// The same from text; `path` serves messages and relative .proto paths.

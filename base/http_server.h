@@ -20,7 +20,8 @@ struct HttpResponse {
 /// connections, idle ones closed after 10 s, one thread of its own. Not for the public network.
 class HttpServer {
  public:
-  /// Called on the server's thread with the path without its query. Return 404 for what is not there.
+  /// Called on the server's thread with the path without its query. Return 404 for what is not
+  /// there.
   using Handler = std::function<HttpResponse(std::string_view path)>;
 
   /// Listens on bind:port (0: any free one). kUnavailable when the port is in use.

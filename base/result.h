@@ -9,8 +9,8 @@
 
 namespace feedvault {
 
-/// A value, or the Status that says why there is none. Method names are std::expected's, so that it can
-/// take this one's place when both compilers have it. Reading the wrong side aborts.
+/// A value, or the Status that says why there is none. Method names are std::expected's, so that it
+/// can take this one's place when both compilers have it. Reading the wrong side aborts.
 template <typename T>
 class [[nodiscard]] Result {
  public:
@@ -18,8 +18,10 @@ class [[nodiscard]] Result {
   using error_type = Status;
 
   // Implicit on purpose: `return value;` and `return status;` both read well.
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
-  Result(Status status) : state_(std::in_place_index<1>, std::move(status)) {  // NOLINT(google-explicit-constructor)
+  Result(T value)
+      : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
+  Result(Status status)
+      : state_(std::in_place_index<1>, std::move(status)) {  // NOLINT(google-explicit-constructor)
     CHECK(!std::get<1>(state_).ok());
   }
 

@@ -56,20 +56,36 @@ class [[nodiscard]] Status {
   std::string message_;
 };
 
-inline Status not_found(std::string m) { return {StatusCode::kNotFound, std::move(m)}; }
-inline Status invalid_argument(std::string m) { return {StatusCode::kInvalidArgument, std::move(m)}; }
-inline Status protocol_error(std::string m) { return {StatusCode::kProtocol, std::move(m)}; }
-inline Status timeout_error(std::string m) { return {StatusCode::kTimeout, std::move(m)}; }
-inline Status unavailable(std::string m) { return {StatusCode::kUnavailable, std::move(m)}; }
-inline Status io_error(std::string m) { return {StatusCode::kIo, std::move(m)}; }
-inline Status internal_error(std::string m) { return {StatusCode::kInternal, std::move(m)}; }
-inline Status cancelled(std::string m) { return {StatusCode::kCancelled, std::move(m)}; }
+inline Status not_found(std::string m) {
+  return {StatusCode::kNotFound, std::move(m)};
+}
+inline Status invalid_argument(std::string m) {
+  return {StatusCode::kInvalidArgument, std::move(m)};
+}
+inline Status protocol_error(std::string m) {
+  return {StatusCode::kProtocol, std::move(m)};
+}
+inline Status timeout_error(std::string m) {
+  return {StatusCode::kTimeout, std::move(m)};
+}
+inline Status unavailable(std::string m) {
+  return {StatusCode::kUnavailable, std::move(m)};
+}
+inline Status io_error(std::string m) {
+  return {StatusCode::kIo, std::move(m)};
+}
+inline Status internal_error(std::string m) {
+  return {StatusCode::kInternal, std::move(m)};
+}
+inline Status cancelled(std::string m) {
+  return {StatusCode::kCancelled, std::move(m)};
+}
 
 }  // namespace feedvault
 
-#define RETURN_IF_ERROR(expr)                                \
-  do {                                                       \
+#define RETURN_IF_ERROR(expr)                                  \
+  do {                                                         \
     if (::feedvault::Status status_ = (expr); !status_.ok()) { \
-      return status_;                                        \
-    }                                                        \
+      return status_;                                          \
+    }                                                          \
   } while (false)

@@ -15,7 +15,8 @@
 
 namespace feedvault {
 
-/// `<feed>:<seq>`: the same in C++, SQL (WHERE feed = ? AND seq > ?) and the browser's Last-Event-ID.
+/// `<feed>:<seq>`: the same in C++, SQL (WHERE feed = ? AND seq > ?) and the browser's
+/// Last-Event-ID.
 struct Position {
   std::string feed;
   std::uint64_t seq = 0;
@@ -39,7 +40,9 @@ class Start {
 
   static Start at_new() { return Start(Kind::kNew, 0); }      // what comes from now on
   static Start at_first() { return Start(Kind::kFirst, 0); }  // the oldest there is
-  static Start at_seq(std::uint64_t seq) { return Start(Kind::kSeq, static_cast<std::int64_t>(seq)); }
+  static Start at_seq(std::uint64_t seq) {
+    return Start(Kind::kSeq, static_cast<std::int64_t>(seq));
+  }
   static Start at_time(std::int64_t unix_us) { return Start(Kind::kTime, unix_us); }
   /// Behind the stored position; kFirst when none is stored. Needs a position store.
   static Start at_stored() { return Start(Kind::kStored, 0); }
@@ -74,8 +77,8 @@ struct SubscribeOptions {
   std::uint32_t save_every = 1;
 };
 
-/// Subscribes to feeds, live and from the past, each message once and in order: seq + 1 after seq, across
-/// lost connections, broker restarts and recreated streams. Reconnects for ever.
+/// Subscribes to feeds, live and from the past, each message once and in order: seq + 1 after seq,
+/// across lost connections, broker restarts and recreated streams. Reconnects for ever.
 ///
 ///   auto service = StreamService::connect(config.nats, {});
 ///   (*service)->subscribe({.feed = "events", .start = Start::at_first()},
@@ -93,24 +96,24 @@ class StreamService {
     std::function<void(const Gap&)> on_gap;
   };
 
-  /// Succeeds also while the broker is away: delivery starts when it can be reached. kInvalidArgument for
-  /// refused credentials and unreadable TLS files.
+  /// Succeeds also while the broker is away: delivery starts when it can be reached.
+  /// kInvalidArgument for refused credentials and unreadable TLS files.
   static Result<std::unique_ptr<StreamService>> connect(const NatsConfig& config, Options options);
   virtual ~StreamService() = default;  // stops at once, without waiting for undelivered messages
 
-  /// True: dealt with, the position moves. False: stop this subscription here; the message counts as
-  /// not delivered.
+  /// True: dealt with, the position moves. False: stop this subscription here; the message counts
+  /// as not delivered.
   using Callback = std::function<bool(const FeedMessage&)>;
 
-  /// Starts delivery on a thread of its own, one message at a time. kInvalidArgument for a feed name that
-  /// cannot be one, kDuplicate for a second subscription to the same feed.
+  /// Starts delivery on a thread of its own, one message at a time. kInvalidArgument for a feed
+  /// name that cannot be one, kDuplicate for a second subscription to the same feed.
   virtual Status subscribe(const SubscribeOptions& options, Callback callback) = 0;
 
   /// Position of the last message that a callback accepted; seq 0: none yet.
   virtual Position position(const std::string& feed) const = 0;
 
-  /// Stops fetching, delivers what is in memory, saves positions. kTimeout when the callback did not
-  /// finish in time (what it did not take is not lost: its position was not moved).
+  /// Stops fetching, delivers what is in memory, saves positions. kTimeout when the callback did
+  /// not finish in time (what it did not take is not lost: its position was not moved).
   virtual Status drain(std::chrono::milliseconds timeout) = 0;
 };
 

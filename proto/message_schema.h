@@ -9,12 +9,13 @@
 
 namespace feedvault {
 
-/// A message type loaded from a .proto file at run time: decodes, checks and prints messages. Immutable
-/// after load(); decoders are made of it, one a thread.
+/// A message type loaded from a .proto file at run time: decodes, checks and prints messages.
+/// Immutable after load(); decoders are made of it, one a thread.
 class MessageSchema {
  public:
-  /// Reads the file (imports relative to its folder and the well-known types) and finds `type` in it.
-  /// kInvalidArgument with file, line and what protobuf says, or with the types that the file has.
+  /// Reads the file (imports relative to its folder and the well-known types) and finds `type` in
+  /// it. kInvalidArgument with file, line and what protobuf says, or with the types that the file
+  /// has.
   static Result<std::unique_ptr<MessageSchema>> load(const std::string& proto_file,
                                                      const std::string& type);
   virtual ~MessageSchema() = default;
@@ -33,9 +34,9 @@ class MessageSchema {
    public:
     virtual ~Decoder() = default;
 
-    /// Checks that `data` is a whole message: parses, has every required field, knows every enum number,
-    /// strings are UTF-8. kCorruption with the reason in words ("missing required field match_title",
-    /// "unknown number 99 for enum sport in field sport", "empty payload") when not.
+    /// Checks that `data` is a whole message: parses, has every required field, knows every enum
+    /// number, strings are UTF-8. kCorruption with the reason in words ("missing required field
+    /// match_title", "unknown number 99 for enum sport in field sport", "empty payload") when not.
     virtual Status check(std::string_view data) = 0;
 
     /// check(), and the message in protobuf's JSON mapping appended to `json`.

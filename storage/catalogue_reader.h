@@ -43,8 +43,8 @@ class CatalogueReader {
   static std::unique_ptr<CatalogueReader> create(const MysqlConfig& config);
   virtual ~CatalogueReader() = default;
 
-  /// Rows of `feed` from `first_seq` on, in order, at most rows_max and about bytes_max (but at least one
-  /// when there is one). `with_body` fills Row::body.
+  /// Rows of `feed` from `first_seq` on, in order, at most rows_max and about bytes_max (but at
+  /// least one when there is one). `with_body` fills Row::body.
   virtual Result<std::vector<Row>> read_range(std::uint8_t feed,
                                               std::uint64_t first_seq,
                                               std::size_t rows_max,
@@ -66,9 +66,9 @@ class CatalogueReader {
   virtual Status request_requeue(std::uint64_t id) = 0;
 };
 
-/// Brings the schema up to the newest migration and grants the service user what it needs. Idempotent;
-/// safe when several controllers start at once. kInvalidArgument when the schema is newer than this
-/// program, with what to do; kUnavailable when the server is away.
+/// Brings the schema up to the newest migration and grants the service user what it needs.
+/// Idempotent; safe when several controllers start at once. kInvalidArgument when the schema is
+/// newer than this program, with what to do; kUnavailable when the server is away.
 Status migrate(const MysqlConfig& config);
 
 }  // namespace feedvault::storage

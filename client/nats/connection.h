@@ -45,8 +45,8 @@ class Message {
 };
 
 struct Header {
-  const char* name;         // zero-terminated
-  std::string_view value;   // without CR and LF
+  const char* name;        // zero-terminated
+  std::string_view value;  // without CR and LF
 };
 
 /// What to publish. Views are borrowed for the duration of the call.
@@ -71,15 +71,16 @@ struct ConnectionOptions {
   std::function<void(ConnectionState, const std::string& detail)> on_state;
 };
 
-/// A subscription with its handler. Destroying it unsubscribes and waits for a running handler call, so
-/// it must not happen inside the handler.
+/// A subscription with its handler. Destroying it unsubscribes and waits for a running handler
+/// call, so it must not happen inside the handler.
 class Subscription {
  public:
   virtual ~Subscription() = default;
 };
 
-/// One connection to the broker; reconnects for ever by itself. Any thread may call any method. What is
-/// published while it is not connected fails with kUnavailable: nothing waits in a buffer to be sent late.
+/// One connection to the broker; reconnects for ever by itself. Any thread may call any method.
+/// What is published while it is not connected fails with kUnavailable: nothing waits in a buffer
+/// to be sent late.
 class Connection {
  public:
   /// kInvalidArgument for refused credentials or TLS, kUnavailable when no server answers.
@@ -87,8 +88,8 @@ class Connection {
                                                   ConnectionOptions options);
   virtual ~Connection() = default;
 
-  /// On return the bytes are queued in the connection's buffer, not yet sent. kInvalidArgument when the
-  /// payload is over max_payload.
+  /// On return the bytes are queued in the connection's buffer, not yet sent. kInvalidArgument when
+  /// the payload is over max_payload.
   virtual Status publish(const Outgoing& message) = 0;
 
   /// Sends what is buffered and waits until the broker has processed it.
@@ -98,14 +99,15 @@ class Connection {
   virtual Result<Message> request(const Outgoing& message, std::chrono::milliseconds timeout) = 0;
 
   using Handler = std::function<void(Message)>;
-  /// The handler runs on a thread of its own, one call at a time. The queue between socket and handler
-  /// is unbounded unless `pending_max` is given: use it only where the flow is bounded otherwise.
+  /// The handler runs on a thread of its own, one call at a time. The queue between socket and
+  /// handler is unbounded unless `pending_max` is given: use it only where the flow is bounded
+  /// otherwise.
   virtual Result<std::unique_ptr<Subscription>> subscribe(const std::string& subject,
                                                           Handler handler) = 0;
 
   virtual bool connected() const = 0;
-  /// How many times the connection was lost and made again; a change means that anything in flight is
-  /// in doubt.
+  /// How many times the connection was lost and made again; a change means that anything in flight
+  /// is in doubt.
   virtual std::uint64_t reconnects() const = 0;
   /// The server's limit for headers and payload together, in bytes.
   virtual std::int64_t max_payload() const = 0;

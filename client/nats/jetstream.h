@@ -17,8 +17,8 @@ struct StreamConfig {
   std::string name;
   std::string description;
   std::vector<std::string> subjects;
-  std::int64_t max_age_ns = 0;   // 0: for ever
-  std::int64_t max_bytes = -1;   // -1: unlimited
+  std::int64_t max_age_ns = 0;  // 0: for ever
+  std::int64_t max_bytes = -1;  // -1: unlimited
   std::int64_t max_msgs = -1;
   std::uint32_t replicas = 1;
   std::int64_t duplicate_window_ns = 0;
@@ -51,9 +51,9 @@ struct StoredMessage {
   std::optional<std::string> header(std::string_view name) const;
 };
 
-/// The JetStream API over a connection. Every call is one request and waits for its answer. Error answers
-/// of the API become: 404 kNotFound; 10058 and other 400 kInvalidArgument; 503 and no answer
-/// kUnavailable or kTimeout; the API's own text and err_code are in the message. Any thread.
+/// The JetStream API over a connection. Every call is one request and waits for its answer. Error
+/// answers of the API become: 404 kNotFound; 10058 and other 400 kInvalidArgument; 503 and no
+/// answer kUnavailable or kTimeout; the API's own text and err_code are in the message. Any thread.
 class JetStream {
  public:
   JetStream(Connection& connection, std::chrono::milliseconds timeout)
@@ -70,8 +70,8 @@ class JetStream {
   /// First stream sequence stored at or after the time; last_seq + 1 when there is none.
   Result<std::uint64_t> seq_at_time(const std::string& name, std::int64_t time_ns);
 
-  /// Publishes and waits for the PubAck; returns the stream sequence. The acknowledgement of a duplicate
-  /// is a success with the first one's sequence.
+  /// Publishes and waits for the PubAck; returns the stream sequence. The acknowledgement of a
+  /// duplicate is a success with the first one's sequence.
   Result<std::uint64_t> publish(const Outgoing& message);
 
  private:
@@ -86,7 +86,7 @@ struct PubAck {
   std::string stream;
   std::uint64_t seq = 0;
   bool duplicate = false;
-  int error_code = 0;       // the API's err_code, 0: none. -1: no responders
+  int error_code = 0;  // the API's err_code, 0: none. -1: no responders
   std::string error_text;
   /// 10071 "wrong last sequence: N": that N.
   std::optional<std::uint64_t> actual_last_seq;

@@ -14,8 +14,8 @@ namespace feedvault::nats {
 struct ReaderOptions {
   std::uint32_t window_messages = 2048;     // requested and not yet taken by next()
   std::uint32_t window_bytes = 16U << 20U;  // must exceed twice the largest message
-  /// The broker reports in at this interval when there is nothing to send; after three silent ones the
-  /// reader is interrupted.
+  /// The broker reports in at this interval when there is nothing to send; after three silent ones
+  /// the reader is interrupted.
   std::chrono::milliseconds heartbeat{1000};
 };
 
@@ -27,12 +27,13 @@ struct StreamMessage {
   std::uint64_t pending = 0;  // how many the broker holds behind it
 };
 
-/// Reads a stream as a log: from a sequence on, in stream order, without acknowledgements, through an
-/// ephemeral pull consumer. Messages come the moment they are stored, never waiting for a batch to fill,
-/// and at most `window` of them are on their way, however slow the reader is. Nothing is skipped or
-/// repeated in silence: a message the consumer lost in between, a reconnect, a deleted consumer or stream and
-/// missed heartbeats interrupt the reader, and the owner opens a new one where it stopped. A jump in
-/// stream_seq means that the stream no longer holds what lay between. One thread.
+/// Reads a stream as a log: from a sequence on, in stream order, without acknowledgements, through
+/// an ephemeral pull consumer. Messages come the moment they are stored, never waiting for a batch
+/// to fill, and at most `window` of them are on their way, however slow the reader is. Nothing is
+/// skipped or repeated in silence: a message the consumer lost in between, a reconnect, a deleted
+/// consumer or stream and missed heartbeats interrupt the reader, and the owner opens a new one
+/// where it stopped. A jump in stream_seq means that the stream no longer holds what lay between.
+/// One thread.
 class StreamReader {
  public:
   /// Starts with the first message at or after `start_seq`. kNotFound: no such stream.
@@ -42,7 +43,8 @@ class StreamReader {
                                                     const ReaderOptions& options);
   virtual ~StreamReader() = default;  // deletes the consumer, without waiting for the answer
 
-  /// The next message. kTimeout: none until `deadline`. kUnavailable: interrupted, open a new reader.
+  /// The next message. kTimeout: none until `deadline`. kUnavailable: interrupted, open a new
+  /// reader.
   virtual Result<StreamMessage> next(SteadyTime deadline) = 0;
 
   /// Wakes a waiting next(), which returns kCancelled. Any thread.
