@@ -24,6 +24,7 @@ class Failpoints {
   Failpoints() {
     const char* text = std::getenv("FEEDVAULT_FAILPOINT");
     std::string_view rest = text == nullptr ? "" : text;
+    MutexLock lock(mutex_);
     while (!rest.empty()) {
       const std::size_t comma = rest.find(',');
       arm(rest.substr(0, comma));
@@ -45,7 +46,7 @@ class Failpoints {
   }
 
  private:
-  void arm(std::string_view text) {
+  void arm(std::string_view text) REQUIRES_LOCK(mutex_) {
     const std::size_t equals = text.find('=');
     const std::size_t at = text.find('@');
     const std::string name(text.substr(0, equals));

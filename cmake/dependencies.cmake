@@ -2,7 +2,7 @@
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(spdlog REQUIRED)
-find_package(cnats REQUIRED)
+pkg_check_modules(nats REQUIRED IMPORTED_TARGET libnats)
 find_package(Protobuf REQUIRED)
 find_package(prometheus-cpp REQUIRED)
 find_package(Boost 1.74 REQUIRED)
