@@ -7,10 +7,14 @@
 
 #include "base/result.h"
 
+namespace google::protobuf {
+class Message;
+}  // namespace google::protobuf
+
 namespace feedvault {
 
 /// A message type loaded from a .proto file at run time: decodes, checks and prints messages.
-/// Immutable after load(); decoders are made of it, one a thread.
+/// Immutable after load(); decoders are made of it, one a thread, and it must outlive them.
 class MessageSchema {
  public:
   /// Reads the file (imports relative to its folder and the well-known types) and finds `type` in
@@ -36,10 +40,16 @@ class MessageSchema {
 
     /// Checks that `data` is a whole message: parses, has every required field, knows every enum
     /// number, strings are UTF-8. kCorruption with the reason in words ("missing required field
-    /// match_title", "unknown number 99 for enum sport in field sport", "empty payload") when not.
+    /// match_title", "unknown number 99 for enum sport_type in field sport", "empty payload") when
+    /// not.
     virtual Status check(std::string_view data) = 0;
 
-    /// check(), and the message in protobuf's JSON mapping appended to `json`.
+    /// check(), and the decoded message, for protobuf's reflection: the fields of a feed that is
+    /// known only at run time. Lives until the next call of this decoder.
+    virtual Result<const google::protobuf::Message*> decode(std::string_view data) = 0;
+
+    /// check(), and the message in protobuf's JSON mapping appended to `json`; on an error `json`
+    /// is as it was.
     virtual Status to_json(std::string_view data, std::string& json) = 0;
   };
   virtual std::unique_ptr<Decoder> new_decoder() const = 0;
