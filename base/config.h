@@ -11,7 +11,9 @@ namespace feedvault {
 
 // config.toml, read and checked. Each [section] is a struct, each key a member of the same name; a
 // key of [mysql] is overridden by the environment variable FEEDVAULT_MYSQL_<KEY IN CAPITALS>, and
-// so on for every section but [[feed]]. Value types; nothing changes after loading.
+// so on for every section but [[feed]]; lists are separated by commas there, and an empty variable
+// counts as not set. Relative paths of files are meant from config.toml's folder, and absolute after
+// loading. Value types; nothing changes after loading.
 
 /// [nats]: the broker that holds the ingest and feed streams.
 struct NatsConfig {
@@ -95,7 +97,7 @@ struct IngestConfig {
 /// [published]: the streams that subscribers read.
 struct PublishedConfig {
   std::chrono::seconds keep_s{7 * 24 * 3600};
-  std::int64_t bytes_max = 10LL << 30U;
+  std::int64_t bytes_max = 10LL << 30U;  // -1: no limit; nor has keep_s = 0
   std::uint32_t replicas = 1;
 };
 
@@ -109,7 +111,7 @@ struct FeedConfig {
   std::string name;                   // "events"
   std::uint8_t number = 0;            // Messages.feed; never reuse one
   std::vector<std::string> subjects;  // captured subjects
-  std::string proto;                  // .proto file, absolute after loading
+  std::string proto;                  // .proto file
   std::string message;                // message type in it, with its package
   std::string republish;              // "feed.events"
 
@@ -135,7 +137,8 @@ struct Config {
 
 /// Reads `path`, applies the environment (pass `environ`), checks everything that can be checked
 /// without a network. An error is one line, "config.toml:12: [mysql] prot: unknown key; did you
-/// mean 'port'?", with kInvalidArgument: programs print it and exit with 2.
+/// mean 'port'?" or "environment FEEDVAULT_MYSQL_PORT: [mysql] port: ...", with kInvalidArgument:
+/// programs print it and exit with 2.
 Result<Config> load_config(const std::string& path, const char* const* environment);
 
 /// The same from text; `path` serves messages and relative .proto paths.

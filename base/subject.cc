@@ -1,0 +1,72 @@
+#include "base/subject.h"
+
+namespace feedvault {
+namespace {
+
+// Takes the first token off `rest`; false behind the last one.
+bool take_token(std::string_view& rest, bool& at_end, std::string_view& token) {
+  if (at_end) {
+    return false;
+  }
+  const std::size_t dot = rest.find('.');
+  token = rest.substr(0, dot);
+  at_end = dot == std::string_view::npos;
+  rest = at_end ? std::string_view() : rest.substr(dot + 1);
+  return true;
+}
+
+}  // namespace
+
+std::string_view subject_problem(std::string_view subject) {
+  if (subject.empty()) {
+    return "it is empty";
+  }
+  for (const char c : subject) {
+    if (static_cast<unsigned char>(c) <= ' ' || c == '\x7f') {
+      return "it contains white space or a control character";
+    }
+  }
+  std::string_view rest = subject;
+  std::string_view token;
+  bool at_end = false;
+  bool tail_wildcard = false;
+  while (take_token(rest, at_end, token)) {
+    if (tail_wildcard) {
+      return "'>' must be its last token";
+    }
+    if (token.empty()) {
+      return "it has an empty token";
+    }
+    tail_wildcard = token == ">";
+    if (token.size() > 1 && token.find_first_of("*>") != std::string_view::npos) {
+      return "'*' and '>' must be tokens of their own";
+    }
+  }
+  return {};
+}
+
+bool has_wildcard(std::string_view subject) {
+  return subject.find_first_of("*>") != std::string_view::npos;
+}
+
+bool subjects_overlap(std::string_view a, std::string_view b) {
+  bool a_end = false;
+  bool b_end = false;
+  for (;;) {
+    std::string_view a_token;
+    std::string_view b_token;
+    const bool a_has = take_token(a, a_end, a_token);
+    const bool b_has = take_token(b, b_end, b_token);
+    if (!a_has || !b_has) {
+      return a_has == b_has;
+    }
+    if (a_token == ">" || b_token == ">") {
+      return true;
+    }
+    if (a_token != b_token && a_token != "*" && b_token != "*") {
+      return false;
+    }
+  }
+}
+
+}  // namespace feedvault
