@@ -1,0 +1,47 @@
+# Targets: `feedvault`, all our programs (the default); `broker`, Debian's nats-server.
+ARG DEBIAN_IMAGE=debian:bookworm-slim
+
+# First, because a builder without BuildKit makes every stage up to the one it is asked for.
+FROM ${DEBIAN_IMAGE} AS broker
+COPY deploy/docker/http-ok.sh /usr/local/bin/http-ok
+RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+      nats-server && rm -rf /var/lib/apt/lists/* \
+    && chmod 755 /usr/local/bin/http-ok && mkdir /data && chown nats:nats /data
+USER nats
+VOLUME /data
+EXPOSE 4222 8222
+ENTRYPOINT ["nats-server"]
+CMD ["-c", "/etc/feedvault/broker.conf"]
+COPY deploy/docker/broker.conf /etc/feedvault/broker.conf
+
+FROM ${DEBIAN_IMAGE} AS build
+RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+      cmake ninja-build g++ pkg-config libnats-dev libspdlog-dev libprotobuf-dev \
+      protobuf-compiler libtomlplusplus-dev libcli11-dev nlohmann-json3-dev prometheus-cpp-dev \
+      libboost-dev default-libmysqlclient-dev binutils \
+    && rm -rf /var/lib/apt/lists/*
+COPY . /src
+WORKDIR /src
+RUN cmake --preset release && cmake --build build/release \
+    && DESTDIR=/out cmake --install build/release --prefix /usr/local --strip
+# The packages that hold the shared libraries our programs are linked to.
+RUN find /out/usr/local/bin -type f -exec ldd {} + | awk '$2 == "=>" && $3 ~ /^\// {print $3}' \
+    | sort -u | xargs realpath | xargs -n 1 basename | sed 's|^|*/|' \
+    | xargs dpkg-query -S | cut -d: -f1 | sort -u | tee /out/packages
+
+FROM ${DEBIAN_IMAGE} AS feedvault
+COPY --from=build /out/packages /tmp/packages
+COPY deploy/docker/http-ok.sh /usr/local/bin/http-ok
+# libmariadb3 carries the authentication plugins of MySQL 8 and 9.
+RUN apt-get update && xargs -a /tmp/packages env DEBIAN_FRONTEND=noninteractive \
+      apt-get install -y --no-install-recommends libmariadb3 bash \
+    && rm -rf /var/lib/apt/lists/* /tmp/packages \
+    && chmod 755 /usr/local/bin/http-ok \
+    && useradd --system --no-create-home --uid 10001 feedvault
+COPY --from=build /out/usr/local /usr/local
+COPY config.toml /etc/feedvault/config.toml
+COPY proto/*.proto /etc/feedvault/proto/
+WORKDIR /etc/feedvault
+USER feedvault
+EXPOSE 8081
+CMD ["feedvault-controller", "--config", "/etc/feedvault/config.toml"]

@@ -1,0 +1,254 @@
+# shellcheck shell=bash
+# Native mode: a private database, a private broker, the controller and the demo feeds, each kept
+# running by supervise.sh. Sourced by bash. Everything they write is below $STATE.
+
+# shellcheck source=deploy/native/process.sh
+. "$ROOT/deploy/native/process.sh"
+# shellcheck source=deploy/native/packages.sh
+. "$ROOT/deploy/native/packages.sh"
+
+# Started in this order, stopped in the reverse one.
+readonly SERVICES=(database broker controller feeds)
+# Seconds that each may take to stop: the database flushes, the controller drains.
+declare -grA STOP_GRACE=([database]=90 [broker]=30 [controller]=30 [feeds]=10)
+
+database_config() {
+  cat <<CONFIG
+# Written by run.sh at every start.
+[mariadbd]
+datadir = $STATE/mariadb
+tmpdir = $STATE/tmp
+init_file = $STATE/mariadb.init.sql
+pid_file = $STATE/run/mariadbd.own.pid
+# Relative to datadir: a Unix socket's path may have only 107 characters.
+socket = mariadb.sock
+bind_address = 127.0.0.1
+port = $FEEDVAULT_MYSQL_PORT
+skip_name_resolve
+skip_log_bin
+character_set_server = utf8mb4
+default_time_zone = +00:00
+max_connections = 64
+max_allowed_packet = 64M
+# A commit that was confirmed is on disk.
+innodb_flush_log_at_trx_commit = 1
+innodb_doublewrite = ON
+# Sized for a small machine.
+innodb_buffer_pool_size = 256M
+innodb_log_file_size = 256M
+innodb_log_buffer_size = 16M
+CONFIG
+}
+
+# Users and database; run by the server itself at every start. The service user gets its few rights
+# from the controller's migrations.
+database_init_sql() {
+  local user
+  printf 'CREATE DATABASE IF NOT EXISTS nss_db CHARACTER SET utf8mb4;\n'
+  for user in "feedvault_schema $DB_SCHEMA_PASSWORD" "feedvault $DB_SERVICE_PASSWORD" \
+    "feedvault_reader $DB_READER_PASSWORD"; do
+    printf "CREATE USER IF NOT EXISTS '%s'@'%%' IDENTIFIED BY '%s';\n" "${user% *}" "${user#* }"
+    printf "ALTER USER '%s'@'%%' IDENTIFIED BY '%s';\n" "${user% *}" "${user#* }"
+  done
+  printf "GRANT ALL ON nss_db.* TO 'feedvault_schema'@'%%' WITH GRANT OPTION;\n"
+  printf "GRANT SELECT, SHOW VIEW ON nss_db.* TO 'feedvault_reader'@'%%';\n"
+}
+
+prepare_database() {
+  mkdir -p "$STATE/tmp"
+  if [[ ! -d $STATE/mariadb ]]; then
+    # Built beside its place and moved there whole, so that an interrupted start leaves no half one.
+    rm -rf "$STATE/mariadb.new"
+    mariadb-install-db --no-defaults --user="$(id -un)" --datadir="$STATE/mariadb.new" \
+      --auth-root-authentication-method=socket --auth-root-socket-user="$(id -un)" \
+      --skip-test-db --skip-name-resolve >"$STATE/log/database.install.log" 2>&1 </dev/null ||
+      die "the database could not be created: see $STATE/log/database.install.log"
+    mv "$STATE/mariadb.new" "$STATE/mariadb"
+  fi
+  database_config >"$STATE/mariadb.cnf"
+  database_init_sql >"$STATE/mariadb.init.sql"
+  cat >"$STATE/reader.cnf" <<CONFIG
+[client]
+protocol = tcp
+host = 127.0.0.1
+port = $FEEDVAULT_MYSQL_PORT
+user = feedvault_reader
+password = $DB_READER_PASSWORD
+default-character-set = utf8mb4
+CONFIG
+}
+
+start_database() {
+  require_free_port MYSQL database
+  prepare_database
+  supervise database mariadbd --defaults-file="$STATE/mariadb.cnf" --user="$(id -un)"
+}
+
+as_reader() { mariadb --defaults-file="$STATE/reader.cnf" --database=nss_db "$@"; }
+database_answers() { as_reader --connect-timeout=2 -e 'SELECT 1' >/dev/null 2>&1; }
+
+# The one place that knows which broker runs and how it is configured. FEEDVAULT_BROKER: its
+# program, a nats-server of any version since 2.9.
+start_broker() {
+  local program=${FEEDVAULT_BROKER:-nats-server} version sync=''
+  require_free_port NATS broker
+  require_free_port MONITOR "broker's monitoring"
+  version=$("$program" --version 2>&1) || die "the broker '$program' does not run: $version"
+  # 2.9 syncs its files every two minutes and knows no such setting.
+  [[ $version == *v2.9.* ]] || sync='sync_interval: "1s"'
+  mkdir -p "$STATE/jetstream"
+  cat >"$STATE/broker.conf" <<CONFIG
+# Written by run.sh at every start.
+server_name: feedvault
+listen: "127.0.0.1:$FEEDVAULT_NATS_PORT"
+http: "127.0.0.1:$FEEDVAULT_MONITOR_PORT"
+max_payload: 1MB
+jetstream {
+  store_dir: "$STATE/jetstream"
+  $sync
+}
+CONFIG
+  supervise broker "$program" -c "$STATE/broker.conf"
+}
+
+broker_answers() { http_get "$FEEDVAULT_MONITOR_PORT" /healthz >/dev/null; }
+
+start_controller() {
+  require_free_port CONTROLLER "controller's health"
+  supervise controller "$BUILD_DIR/bin/feedvault-controller" --config "$CONFIG"
+}
+
+controller_answers() {
+  READY_REASON=$(http_get "$FEEDVAULT_CONTROLLER_PORT" /readyz)
+}
+
+start_feeds() {
+  supervise feeds "$BUILD_DIR/bin/feedvault-feeds" --config "$CONFIG" --feed all \
+    --rate "${FEEDVAULT_DEMO_RATE:-20}" --seed "$RANDOM" --publish acknowledged
+}
+
+# Demo messages have arrived in the table, of every feed there is.
+feeds_answers() {
+  [[ $(as_reader -N -e 'SELECT COUNT(*), COALESCE(MIN(last_seq), 0) FROM Feeds' 2>/dev/null) == \
+    [1-9]*$'\t'[1-9]* ]]
+}
+
+# What our programs read besides config.toml. The environment rather than arguments: those are
+# there for everyone to read.
+export_credentials() {
+  # Known to the compose file only; our programs would take it for a key of [mysql].
+  unset FEEDVAULT_MYSQL_IMAGE
+  export FEEDVAULT_MYSQL_USER=feedvault FEEDVAULT_MYSQL_PASSWORD=$DB_SERVICE_PASSWORD
+  export FEEDVAULT_MYSQL_SCHEMA_USER=feedvault_schema
+  export FEEDVAULT_MYSQL_SCHEMA_PASSWORD=$DB_SCHEMA_PASSWORD
+}
+
+supervise() {  # NAME COMMAND...
+  local name=$1
+  shift
+  rm -f "$STATE/run/$name.failed"
+  setsid bash "$ROOT/deploy/native/supervise.sh" "$STATE" "$name" "${STOP_GRACE[$name]}" "$@" \
+    </dev/null >>"$STATE/log/supervisor.log" 2>&1 9>&- &
+  disown
+}
+
+supervised() { recorded_pid "$STATE/run/$1.supervisor" >/dev/null; }
+
+# Starts a service unless it runs; a process whose supervisor was killed is replaced.
+ensure_started() {  # NAME
+  supervised "$1" && return 0
+  end_process "$STATE/run/$1.pid" "${STOP_GRACE[$1]}"
+  "start_$1"
+}
+
+# True when a service answers; ends with the reason when it has given up.
+answers_or_failed() {  # NAME
+  "$1_answers" && return 0
+  [[ -e $STATE/run/$1.failed ]]
+}
+
+await() {  # NAME SECONDS
+  local name=$1
+  READY_REASON=''
+  if ! eventually "$2" answers_or_failed "$name"; then
+    show_end_of_log "$name"
+    [[ -z $READY_REASON ]] || warn "$name: $READY_REASON"
+    die "the $name is not ready after $2 s; its log: $STATE/log/$name.log"
+  fi
+  if [[ -e $STATE/run/$name.failed ]]; then
+    die "the $name cannot start: $(<"$STATE/run/$name.failed")"
+  fi
+}
+
+show_end_of_log() { tail -n 5 "$STATE/log/$1.log" >&2 2>/dev/null; }
+
+native_up() {
+  umask 077
+  mkdir -p "$STATE/run" "$STATE/log"
+  if [[ -n ${FEEDVAULT_BUILD_DIR:-} ]]; then
+    BUILD_DIR=$FEEDVAULT_BUILD_DIR
+    ensure_packages run "${RUN_PACKAGES[@]}"
+  else
+    install_packages run
+    build_preset release
+  fi
+  export_credentials
+  record_settings
+  ensure_started database
+  ensure_started broker
+  await database 60
+  await broker 60
+  ensure_started controller
+  await controller 60
+  if [[ $DEMO == yes ]]; then
+    ensure_started feeds
+    await feeds 60
+  fi
+}
+
+native_down() {
+  local index name
+  for ((index = ${#SERVICES[@]} - 1; index >= 0; index--)); do
+    name=${SERVICES[index]}
+    end_process "$STATE/run/$name.supervisor" $((STOP_GRACE[$name] + 10))
+    end_process "$STATE/run/$name.pid" "${STOP_GRACE[$name]}"
+    rm -f "$STATE/run/$name.failed"
+  done
+}
+
+native_running() {
+  local name
+  for name in "${SERVICES[@]}"; do
+    supervised "$name" && return 0
+    process_gone "$STATE/run/$name.pid" || return 0
+  done
+  return 1
+}
+
+native_sql() { as_reader "$@"; }
+
+native_logs() {  # [NAME] [-f]
+  local name='' files follow=()
+  while (($#)); do
+    case $1 in
+      -f | --follow) follow=(-F) ;;
+      *) name=$1 ;;
+    esac
+    shift
+  done
+  if [[ -n $name ]]; then
+    files=("$STATE/log/$name.log")
+    [[ -e ${files[0]} ]] || die "no log '$name': there are $(cd "$STATE/log" && echo *.log)"
+  else
+    files=("$STATE"/log/*.log)
+  fi
+  tail -n 50 "${follow[@]}" "${files[@]}"
+}
+
+# Our command-line tool with this installation's settings.
+native_tool() {
+  export_credentials
+  BUILD_DIR=${FEEDVAULT_BUILD_DIR:-$ROOT/build/release}
+  [[ -x $BUILD_DIR/bin/feedvault ]] || die "nothing is built yet: bash run.sh up"
+  "$BUILD_DIR/bin/feedvault" "$@"
+}
