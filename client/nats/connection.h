@@ -72,38 +72,48 @@ struct ConnectionOptions {
 };
 
 /// A subscription with its handler. Destroying it unsubscribes and waits for a running handler
-/// call, so it must not happen inside the handler.
+/// call, so it must not happen inside the handler; and it must happen before the connection goes.
 class Subscription {
  public:
   virtual ~Subscription() = default;
 };
 
-/// One connection to the broker; reconnects for ever by itself. Any thread may call any method.
-/// What is published while it is not connected fails with kUnavailable: nothing waits in a buffer
-/// to be sent late.
+/// One connection to the broker; reconnects for ever by itself, with waits from 50 ms to 2 s. Any
+/// thread may call any method. What is published while it is not connected fails with kUnavailable:
+/// nothing waits in a buffer to be sent late. After kUnavailable from publish() or request() the
+/// message may or may not have reached the broker.
 class Connection {
  public:
-  /// kInvalidArgument for refused credentials or TLS, kUnavailable when no server answers.
+  /// Tries to connect once, for at most connect_timeout a server. kInvalidArgument for refused
+  /// credentials or TLS, also without require_at_open; kUnavailable when no server answers.
   static Result<std::unique_ptr<Connection>> open(const NatsConfig& config,
                                                   ConnectionOptions options);
   virtual ~Connection() = default;
 
-  /// On return the bytes are queued in the connection's buffer, not yet sent. kInvalidArgument when
-  /// the payload is over max_payload.
+  /// On return the bytes are queued in the connection's buffer and leave it within about a
+  /// millisecond. kInvalidArgument when headers and payload are over max_payload. Blocks while the
+  /// broker does not read and the buffer (32 KiB) is full; after 30 s of that the connection is
+  /// given up.
   virtual Status publish(const Outgoing& message) = 0;
 
-  /// Sends what is buffered and waits until the broker has processed it.
+  /// Sends what is buffered at once and waits until the broker has processed it.
   virtual Status flush(std::chrono::milliseconds timeout) = 0;
 
   /// kTimeout; kNotFound when nobody listens on the subject (no responders).
   virtual Result<Message> request(const Outgoing& message, std::chrono::milliseconds timeout) = 0;
 
   using Handler = std::function<void(Message)>;
+  using LostHandler = std::function<void()>;
   /// The handler runs on a thread of its own, one call at a time. The queue between socket and
-  /// handler is unbounded unless `pending_max` is given: use it only where the flow is bounded
-  /// otherwise.
+  /// handler is unbounded: use it only where the flow is bounded otherwise. The subscription is
+  /// made again at every reconnect, before anything can be published; messages that were queued
+  /// when the connection was lost are gone. `lost` is told about that, on another thread.
   virtual Result<std::unique_ptr<Subscription>> subscribe(const std::string& subject,
-                                                          Handler handler) = 0;
+                                                          Handler handler,
+                                                          LostHandler lost) = 0;
+  Result<std::unique_ptr<Subscription>> subscribe(const std::string& subject, Handler handler) {
+    return subscribe(subject, std::move(handler), nullptr);
+  }
 
   virtual bool connected() const = 0;
   /// How many times the connection was lost and made again; a change means that anything in flight
@@ -111,13 +121,12 @@ class Connection {
   virtual std::uint64_t reconnects() const = 0;
   /// The server's limit for headers and payload together, in bytes.
   virtual std::int64_t max_payload() const = 0;
+  /// "2.9.10"; asks the server again, over a connection of its own. Empty when it is away.
   virtual std::string server_version() const = 0;
   virtual std::string connected_url() const = 0;
 
   /// A fresh inbox subject for replies.
   virtual std::string new_inbox() = 0;
-
-  virtual void* native() const = 0;  // natsConnection*
 };
 
 }  // namespace feedvault::nats

@@ -67,11 +67,12 @@ class JetStream {
   Status purge_below(const std::string& name, std::uint64_t seq);
   /// From the stream's leader, never from a replica that may be behind. kNotFound when it is gone.
   Result<StoredMessage> get_message(const std::string& name, std::uint64_t seq);
-  /// First stream sequence stored at or after the time; last_seq + 1 when there is none.
+  /// First stream sequence stored at or after the time; last_seq + 1 when there is none. Asks for
+  /// about log2(messages) of them.
   Result<std::uint64_t> seq_at_time(const std::string& name, std::int64_t time_ns);
 
   /// Publishes and waits for the PubAck; returns the stream sequence. The acknowledgement of a
-  /// duplicate is a success with the first one's sequence.
+  /// duplicate is a success with the first one's sequence. kNotFound: no stream captures it.
   Result<std::uint64_t> publish(const Outgoing& message);
 
  private:
@@ -94,5 +95,7 @@ struct PubAck {
 
 /// Reads the answer to a publish. kProtocol when it is neither.
 Result<PubAck> parse_pub_ack(const Message& message);
+/// The same for the payload alone, which cannot be the no-responders answer.
+Result<PubAck> parse_pub_ack(std::string_view payload);
 
 }  // namespace feedvault::nats

@@ -12,8 +12,9 @@
 namespace feedvault::nats {
 
 struct ReaderOptions {
-  std::uint32_t window_messages = 2048;     // requested and not yet taken by next()
-  std::uint32_t window_bytes = 16U << 20U;  // must exceed twice the largest message
+  std::uint32_t window_messages = 2048;  // requested and not yet taken by next()
+  /// The same in bytes. A message over a third of it comes alone, one a round trip.
+  std::uint32_t window_bytes = 16U << 20U;
   /// The broker reports in at this interval when there is nothing to send; after three silent ones
   /// the reader is interrupted.
   std::chrono::milliseconds heartbeat{1000};
@@ -36,7 +37,8 @@ struct StreamMessage {
 /// One thread.
 class StreamReader {
  public:
-  /// Starts with the first message at or after `start_seq`. kNotFound: no such stream.
+  /// Starts with the first message at or after `start_seq`, also where the stream has yet to reach
+  /// it. kNotFound: no such stream. kUnavailable: no connection or no answer.
   static Result<std::unique_ptr<StreamReader>> open(Connection& connection,
                                                     const std::string& stream,
                                                     std::uint64_t start_seq,
@@ -47,7 +49,11 @@ class StreamReader {
   /// reader.
   virtual Result<StreamMessage> next(SteadyTime deadline) = 0;
 
-  /// Wakes a waiting next(), which returns kCancelled. Any thread.
+  /// Asks the broker for nothing more: next() returns what is in memory and on its way, then
+  /// kTimeout.
+  virtual void stop_fetching() = 0;
+
+  /// Wakes a waiting next(), which returns kCancelled from now on. Any thread.
   virtual void cancel() = 0;
 };
 

@@ -1,0 +1,97 @@
+#include "tests/support/nats_server.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+
+#include "base/file.h"
+#include "base/unique_fd.h"
+
+namespace feedvault::testing {
+namespace {
+
+using std::chrono::milliseconds;
+
+/// GET of the monitoring port; true when the answer's status is 200.
+bool healthy(std::uint16_t port) {
+  const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+    return false;
+  }
+  const std::string request = "GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n";
+  if (::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) < 0) {
+    return false;
+  }
+  pollfd p{.fd = fd.get(), .events = POLLIN, .revents = 0};
+  char answer[64] = "";
+  if (::poll(&p, 1, 2000) != 1 || ::recv(fd.get(), answer, sizeof(answer) - 1, 0) < 12) {
+    return false;
+  }
+  return std::string_view(answer).substr(9, 3) == "200";
+}
+
+}  // namespace
+
+NatsServer::NatsServer(std::string extra)
+    : port_(free_port()), monitor_port_(free_port()), extra_(std::move(extra)) {
+  start();
+}
+
+NatsConfig NatsServer::config() const {
+  NatsConfig config;
+  config.host = "127.0.0.1";
+  config.port = port_;
+  return config;
+}
+
+void NatsServer::start() {
+  const std::string config_file = folder_.file("nats.conf");
+  {
+    std::ofstream out(config_file);
+    out << "listen: \"127.0.0.1:" << port_ << "\"\n"
+        << "http: \"127.0.0.1:" << monitor_port_ << "\"\n"
+        << "jetstream { store_dir: \"" << folder_.file("store") << "\" }\n"
+        << extra_ << "\n";
+  }
+  const char* program = std::getenv("FEEDVAULT_TEST_NATS_SERVER");
+  Process::Options options;
+  options.command = {program == nullptr ? "nats-server" : program, "-c", config_file};
+  options.output_file = folder_.file("log");
+  process_ = std::make_unique<Process>(options);
+  const bool up = eventually([this] { return !process_->running() || healthy(monitor_port_); },
+                             milliseconds(20'000));
+  if (!up || !process_->running()) {
+    throw std::runtime_error("nats-server did not come up:\n" + log());
+  }
+}
+
+void NatsServer::kill_hard() {
+  process_->kill_hard();
+}
+
+void NatsServer::stop() {
+  process_->send_signal(SIGTERM);
+  if (!process_->wait_for_exit(milliseconds(10'000))) {
+    process_->kill_hard();
+  }
+}
+
+void NatsServer::delete_streams() {
+  std::filesystem::remove_all(folder_.file("store"));
+}
+
+std::string NatsServer::log() const {
+  return read_file(folder_.file("log")).value();
+}
+
+}  // namespace feedvault::testing

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/config.h"
+#include "tests/support/process.h"
+
+namespace feedvault::testing {
+
+/// A nats-server with JetStream of the test's own: on free ports of loopback, its streams in a
+/// temporary folder that survives restarts and goes with this object. The program is `nats-server`
+/// of PATH, or the one that FEEDVAULT_TEST_NATS_SERVER names. Constructor and start() return when
+/// JetStream answers; they throw std::runtime_error, with the server's log, when it does not.
+class NatsServer {
+ public:
+  /// `extra` is appended to the configuration ("max_payload: 8MB").
+  explicit NatsServer(std::string extra = "");
+  NatsServer(const NatsServer&) = delete;
+  NatsServer& operator=(const NatsServer&) = delete;
+
+  std::uint16_t port() const { return port_; }
+  std::uint16_t monitor_port() const { return monitor_port_; }
+  std::string url() const { return "nats://127.0.0.1:" + std::to_string(port_); }
+  NatsConfig config() const;
+
+  /// SIGKILL.
+  void kill_hard();
+  /// SIGTERM, and waits for the end.
+  void stop();
+  void start();  // again, on the same port and streams
+  void restart() {
+    stop();
+    start();
+  }
+  /// Loses the streams; only while it is stopped.
+  void delete_streams();
+
+  Process& process() { return *process_; }
+  std::string log() const;
+  /// Replaces `extra`; effective at the next start().
+  void set_extra(std::string extra) { extra_ = std::move(extra); }
+
+ private:
+  TempDir folder_;
+  std::uint16_t port_;
+  std::uint16_t monitor_port_;
+  std::string extra_;
+  std::unique_ptr<Process> process_;
+};
+
+}  // namespace feedvault::testing
