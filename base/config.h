@@ -12,8 +12,8 @@ namespace feedvault {
 // config.toml, read and checked. Each [section] is a struct, each key a member of the same name; a
 // key of [mysql] is overridden by the environment variable FEEDVAULT_MYSQL_<KEY IN CAPITALS>, and
 // so on for every section but [[feed]]; lists are separated by commas there, and an empty variable
-// counts as not set. Relative paths of files are meant from config.toml's folder, and absolute after
-// loading. Value types; nothing changes after loading.
+// counts as not set. Relative paths of files are meant from config.toml's folder, and absolute
+// after loading. Value types; nothing changes after loading.
 
 /// [nats]: the broker that holds the ingest and feed streams.
 struct NatsConfig {

@@ -2,6 +2,7 @@
 
 #ifdef FEEDVAULT_FAILPOINTS
 
+#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -53,12 +54,14 @@ class Failpoints {
     const std::string_view action =
         equals == std::string_view::npos ? "" : text.substr(equals + 1, at - equals - 1);
     Armed armed;
+    bool readable = action == "kill" || action == "stop";
+    armed.signal = action == "stop" ? SIGSTOP : SIGKILL;
     if (at != std::string_view::npos) {
-      armed.passes_left = std::atol(std::string(text.substr(at + 1)).c_str());
+      const char* end = text.data() + text.size();
+      const auto [stop, error] = std::from_chars(text.data() + at + 1, end, armed.passes_left);
+      readable = readable && error == std::errc() && stop == end && armed.passes_left >= 1;
     }
-    if (action == "stop") {
-      armed.signal = SIGSTOP;
-    } else if (action != "kill" || armed.passes_left < 1) {
+    if (!readable) {
       std::fprintf(stderr, "FEEDVAULT_FAILPOINT: cannot read '%s'\n", std::string(text).c_str());
       std::exit(2);
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -17,17 +18,21 @@ struct HttpResponse {
 };
 
 /// A small HTTP/1.1 server for health and metrics: GET and HEAD only, no request bodies, at most 64
-/// connections, idle ones closed after 10 s, one thread of its own. Not for the public network.
+/// connections (a further one takes the place of the one that has been idle longest), one thread of
+/// its own. Not for the public network.
 class HttpServer {
  public:
   /// Called on the server's thread with the path without its query. Return 404 for what is not
-  /// there.
+  /// there. What it throws is answered with 500.
   using Handler = std::function<HttpResponse(std::string_view path)>;
 
-  /// Listens on bind:port (0: any free one). kUnavailable when the port is in use.
-  static Result<std::unique_ptr<HttpServer>> start(const std::string& bind,
-                                                   std::uint16_t port,
-                                                   Handler handler);
+  /// Listens on bind:port (0: any free one). A client has `idle_max` to send a whole request, and
+  /// again to take the answer. kUnavailable when the port is in use.
+  static Result<std::unique_ptr<HttpServer>> start(
+      const std::string& bind,
+      std::uint16_t port,
+      Handler handler,
+      std::chrono::milliseconds idle_max = std::chrono::seconds(10));
   virtual ~HttpServer() = default;  // stops, closes every connection, joins
 
   virtual std::uint16_t port() const = 0;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -25,12 +27,12 @@ Status set_log_level(const std::string& level);
 /// back: for lines that a broken peer could repeat without end. One thread.
 class LogThrottle {
  public:
-  explicit LogThrottle(std::chrono::seconds interval) : interval_(interval) {}
+  explicit LogThrottle(std::chrono::milliseconds interval) : interval_(interval) {}
   /// True when the line may be written; `suppressed` is how many were held back before it.
   bool allow(std::uint64_t& suppressed);
 
  private:
-  std::chrono::seconds interval_;
+  std::chrono::milliseconds interval_;
   std::chrono::steady_clock::time_point next_{};
   std::uint64_t held_back_ = 0;
 };
