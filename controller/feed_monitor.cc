@@ -1,0 +1,117 @@
+#include "controller/feed_monitor.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "controller/limits.h"
+
+namespace feedvault::controller {
+
+using std::chrono::steady_clock;
+
+namespace {
+
+// Checkpoints remembered within keep_s: what is purged is late by at most one step.
+constexpr int kPurgeSteps = 60;
+
+}  // namespace
+
+FeedMonitor::FeedMonitor(const Config& config,
+                         const FeedConfig& feed,
+                         nats::Connection& connection,
+                         const Publisher& publisher,
+                         FeedHealth& health,
+                         FeedMetrics& metrics)
+    : config_(config),
+      feed_(feed),
+      jetstream_(connection, kApiTimeout),
+      publisher_(publisher),
+      health_(health),
+      metrics_(metrics),
+      progress_at_(steady_clock::now()),
+      thread_([this] { run(); }) {}
+
+FeedMonitor::~FeedMonitor() {
+  stop_.request_stop();
+  thread_.join();
+}
+
+void FeedMonitor::run() {
+  do {
+    const auto ingest = jetstream_.stream_info(feed_.ingest_stream());
+    if (ingest.has_value()) {
+      measure(*ingest);
+      purge(health_.view().ingest_seq);
+    }
+  } while (!stop_.wait_for(kMonitorInterval));
+}
+
+void FeedMonitor::measure(const nats::StreamInfo& ingest) {
+  health_.update([&](FeedView& view) { view.published_seq = publisher_.published(); });
+  const FeedView before = health_.view();
+  const std::int64_t now_ns = Clock::system().unix_ns();
+  const std::uint64_t captured = std::max(ingest.last_seq, before.ingest_seq);
+  const std::uint64_t lag = captured - before.ingest_seq;
+  const std::uint64_t unpublished =
+      before.last_seq - std::min(before.last_seq, before.published_seq);
+
+  const std::uint64_t mark = before.ingest_seq + before.published_seq;
+  const auto now = steady_clock::now();
+  if (mark != progress_mark_ || lag + unpublished == 0) {
+    progress_mark_ = mark;
+    progress_at_ = now;
+  }
+  const bool stuck = now - progress_at_ > config_.controller.stuck_after_s;
+  if (stuck && !before.stuck) {
+    logger("controller")
+        ->error("feed is stuck feed={} waiting={} unpublished={}", feed_.name, lag, unpublished);
+  }
+
+  // How long the oldest waiting message has waited is not known without reading it; since nothing
+  // was waiting at the last progress, the time since then is its bound.
+  const double lag_seconds =
+      lag == 0 ? 0.0 : std::chrono::duration<double>(now - progress_at_).count();
+  const double silent_seconds =
+      ingest.last_time_ns > 0 ? static_cast<double>(now_ns - ingest.last_time_ns) * 1e-9 : 0.0;
+  metrics_.lag_messages.set(static_cast<double>(lag));
+  metrics_.lag_seconds.set(lag_seconds);
+  metrics_.unpublished.set(static_cast<double>(unpublished));
+  metrics_.silent_seconds.set(std::max(0.0, silent_seconds));
+  metrics_.published_seq.set(static_cast<double>(before.published_seq));
+  metrics_.ready.set(stuck ? 0 : 1);
+  health_.update([&](FeedView& view) {
+    view.captured_seq = captured;
+    view.lag_seconds = lag_seconds;
+    view.silent_seconds = std::max(0.0, silent_seconds);
+    view.stuck = stuck;
+    if (stuck) {
+      view.reason = "messages wait and none gets through";
+    } else if (before.stuck) {
+      view.reason.clear();
+    }
+  });
+}
+
+void FeedMonitor::purge(std::uint64_t checkpoint_seq) {
+  const auto now = steady_clock::now();
+  const auto keep = std::chrono::duration_cast<steady_clock::duration>(config_.ingest.keep_s);
+  if (checkpoints_.empty() || now - checkpoints_.back().first >= keep / kPurgeSteps) {
+    checkpoints_.emplace_back(now, checkpoint_seq);
+  }
+  std::uint64_t below = 0;
+  while (!checkpoints_.empty() && now - checkpoints_.front().first >= keep) {
+    below = checkpoints_.front().second;
+    checkpoints_.pop_front();
+  }
+  if (below <= std::max<std::uint64_t>(purged_below_, 1)) {
+    return;
+  }
+  if (const Status purged = jetstream_.purge_below(feed_.ingest_stream(), below); purged.ok()) {
+    purged_below_ = below;
+    metrics_.purged.increment();
+    logger("controller")
+        ->debug("purged catalogued messages stream={} below={}", feed_.ingest_stream(), below);
+  }
+}
+
+}  // namespace feedvault::controller
