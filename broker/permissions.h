@@ -1,9 +1,10 @@
 #pragma once
 
-#include <chrono>
 #include <cstdint>
-#include <map>
+#include <functional>
+#include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -16,8 +17,9 @@
 
 namespace feedvault::broker {
 
-/// A set of subject patterns, made once and then only asked. Asking allocates nothing; literal
-/// patterns cost one hash look-up, wildcard ones a comparison for each that shares the first token.
+/// A set of subject patterns, made once and then only asked. Asking about a literal subject
+/// allocates nothing: literal patterns cost one hash look-up, wildcard ones a comparison for each
+/// that shares the first token.
 class SubjectSet {
  public:
   /// Requires: a valid subject filter ("a.*", "b.>"); others are kInvalidArgument.
@@ -38,9 +40,12 @@ class SubjectSet {
       return std::hash<std::string_view>{}(text);
     }
   };
+  template <typename Test>
+  bool any_wildcard(std::string_view first_token, Test test) const;
+
   std::unordered_set<std::string, Hash, std::equal_to<>> literals_;
   std::unordered_map<std::string, std::vector<std::string>, Hash, std::equal_to<>> by_first_token_;
-  std::vector<std::string> wild_first_;
+  std::vector<std::string> wild_first_;  // those that begin with a wildcard
 };
 
 /// What one user may publish and subscribe to. Immutable, shared by all loops; any thread. A user
@@ -53,37 +58,39 @@ class Permissions {
   bool can_publish(std::string_view subject) const;
   /// A SUB's filter, and its queue group or "". A filter that reaches beyond what is allowed, or is
   /// denied as a whole, is refused; one of which only a part is denied is accepted: see
-  /// filters_delivery().
+  /// filters_delivery(). Stricter than nats-server 2.9, which takes "a.>" where "a.*" is allowed.
   bool can_subscribe(std::string_view filter, std::string_view queue) const;
   /// True when some subjects that `filter` matches are denied: ask can_receive() at each delivery
   /// to that subscription. Ask once, at SUB.
-  bool filters_delivery(std::string_view filter) const;
-  bool can_receive(std::string_view subject) const;
+  bool filters_delivery(std::string_view filter, std::string_view queue = {}) const;
+  bool can_receive(std::string_view subject, std::string_view queue = {}) const;
 
-  /// Null when allow_responses is off.
+  /// Null when allow_responses is off; else keep a ReplyPermits for the connection.
   const ResponseRules* responses() const { return responses_ ? &*responses_ : nullptr; }
 
  private:
+  /// "subject queue": an entry about one queue group of some subjects.
   struct QueueEntry {
     SubjectSet subject;
-    std::string queue;  // may hold wildcards
+    std::string queue;  // may hold wildcards, as a subject does
   };
-  struct Rules {
-    bool all = true;  // no allow list
-    SubjectSet allow;
-    SubjectSet deny;
-    std::vector<QueueEntry> allow_queue;
-    std::vector<QueueEntry> deny_queue;
+  struct List {
+    SubjectSet subjects;
+    std::vector<QueueEntry> queues;
   };
-  static Status fill(const SubjectRules& from, bool queues, Rules& rules);
 
-  Rules publish_;
-  Rules subscribe_;
+  std::optional<SubjectSet> publish_allow_;  // none: all
+  SubjectSet publish_deny_;
+  std::optional<List> subscribe_allow_;  // none: all
+  List subscribe_deny_;
   std::optional<ResponseRules> responses_;
+
+  static Status fill(const std::vector<std::string>& from, SubjectSet& set);
+  static Status fill(const std::vector<std::string>& from, List& list);
 };
 
 /// The replies that one connection may send because of requests it received (allow_responses). Loop
-/// thread only. Holds at most kReplyPermitsMax: then expired ones go, then the oldest.
+/// thread only. Remembers kReplyPermitsMax of them; one more pushes the oldest out.
 class ReplyPermits {
  public:
   static constexpr std::size_t kReplyPermitsMax = 4096;
@@ -93,17 +100,20 @@ class ReplyPermits {
   void grant(std::string_view reply, SteadyTime now);
   /// The connection publishes to `subject` and may not otherwise: may it as a reply? Uses one up.
   bool use(std::string_view subject, SteadyTime now);
-  std::size_t size() const { return permits_.size(); }
+  std::size_t size() const { return order_.size(); }
 
  private:
   struct Permit {
+    std::string reply;
     SteadyTime granted;
     int used = 0;
   };
-  void prune(SteadyTime now);
+  bool expired(const Permit& permit, SteadyTime now) const;
+  void forget(std::list<Permit>::iterator permit);
 
   ResponseRules rules_;
-  std::map<std::string, Permit, std::less<>> permits_;
+  std::list<Permit> order_;                                                     // oldest first
+  std::unordered_map<std::string_view, std::list<Permit>::iterator> by_reply_;  // views into order_
 };
 
 }  // namespace feedvault::broker
