@@ -56,6 +56,7 @@ void initialise(const std::string& folder, bool is_mysql) {
                "--no-defaults",
                "--initialize-insecure",
                "--innodb-redo-log-capacity=16M",
+               "--secure-file-priv=NULL",
                "--datadir=" + folder};
   } else {
     command = {"mariadb-install-db",
@@ -122,7 +123,8 @@ void MariadbServer::start() {
       "--performance-schema=OFF",
   };
   if (is_mysql_) {
-    command.insert(command.end(), {"--innodb-redo-log-capacity=64M", "--mysqlx=OFF"});
+    command.insert(command.end(),
+                   {"--innodb-redo-log-capacity=64M", "--mysqlx=OFF", "--secure-file-priv=NULL"});
   } else {
     command.push_back("--innodb-log-file-size=64M");
   }

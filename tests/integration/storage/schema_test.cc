@@ -184,15 +184,30 @@ TEST_F(SchemaTest, AFeedKeepsItsNumber) {
   EXPECT_EQ(open(renumbered)->take_over().status().code(), StatusCode::kInvalidArgument);
 }
 
-TEST_F(SchemaTest, ConnectsThroughTheSocketAndWithoutTls) {
+TEST_F(SchemaTest, ConnectsThroughTheSocket) {
+  config_.host = "no such host";
+  config_.socket = server().socket();
+  const Status status = migrate(config_);
+  ASSERT_TRUE(status.ok()) << status.to_string();
+  EXPECT_TRUE(Catalogue::open(config_, feed_).has_value());
+}
+
+TEST_F(SchemaTest, ConnectsWithoutTls) {
+  config_.tls = "off";  // MySQL's default authentication then asks for the server's public key
+  const Status status = migrate(config_);
+  ASSERT_TRUE(status.ok()) << status.to_string();
+  EXPECT_TRUE(Catalogue::open(config_, feed_).has_value());
+}
+
+TEST_F(SchemaTest, RequiredTlsRefusesAServerThatCannotBeVerified) {
   ASSERT_TRUE(migrate(config_).ok());
-  MysqlConfig by_socket = config_;
-  by_socket.host = "no such host";
-  by_socket.socket = server().socket();
-  EXPECT_TRUE(Catalogue::open(by_socket, feed_).has_value());
-  config_.tls = "off";
-  const auto clear = Catalogue::open(config_, feed_);
-  EXPECT_TRUE(clear.has_value()) << clear.error().to_string();
+  config_.tls = "required";
+  const auto catalogue = Catalogue::open(config_, feed_);
+  ASSERT_FALSE(catalogue.has_value());
+  EXPECT_EQ(catalogue.error().code(), StatusCode::kInvalidArgument)
+      << catalogue.error().to_string();
+  EXPECT_TRUE(contains(catalogue.error().message(), "check [mysql] tls"))
+      << catalogue.error().to_string();
 }
 
 TEST_F(SchemaTest, ViewsGiveTheFieldsTypes) {
