@@ -1,0 +1,92 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace feedvault::broker {
+
+// Every bound of the broker that is not an option, with its reason and what happens when it is
+// reached. Bytes and counts. What an operator may want to change is in options.h.
+
+/// One read from a socket, into the loop's own buffer: idle connections hold none. 64 KB amortizes
+/// the system call to nothing and stays in the second-level cache.
+inline constexpr std::size_t kReadBytes = 64U << 10U;
+
+/// Reads from one connection before the others have their turn; only taken while what each receiver
+/// got is small, so that one writev carries more messages.
+inline constexpr int kReadsPerTurnMax = 16;
+/// ... and "small" is this many bytes a receiver on average.
+inline constexpr std::size_t kWorthwhileWriteBytes = 8U << 10U;
+
+/// Output produced in one turn before it is flushed in the middle of it: bounds what a large
+/// fan-out of one read can pile up for healthy receivers.
+inline constexpr std::size_t kTurnOutputBytesMax = 4U << 20U;
+
+/// Sizes of output chunks. A connection's first chunk is the small one, so that 10,000 receivers of
+/// a short message cost 10 MB and not 640.
+inline constexpr std::size_t kSmallChunkBytes = 1U << 10U;
+inline constexpr std::size_t kMediumChunkBytes = 8U << 10U;
+inline constexpr std::size_t kLargeChunkBytes = 64U << 10U;
+/// Free chunks that a loop keeps of each size, in bytes; more are returned to the system.
+inline constexpr std::size_t kPooledBytesMax = 4U << 20U;
+
+/// Pieces in one writev; Linux takes no more than 1024.
+inline constexpr std::size_t kIovecsMax = 64;
+
+/// A parser's scratch, for what was split over reads, is freed after use above this size.
+inline constexpr std::size_t kKeptScratchBytes = 512;
+
+/// Sizes in control lines have at most so many digits, as in nats-server: no overflow in 32 bits.
+inline constexpr std::size_t kSizeDigitsMax = 9;
+
+/// A receiver with more than this pending makes its producers wait, if it is fast: what is waiting
+/// stays in the caches. See Connection::should_stall_producers().
+inline constexpr std::size_t kSoftPendingBytes = 2U << 20U;
+/// How much a receiver must have taken in kDrainWindow to be worth waiting for.
+inline constexpr std::size_t kFastDrainBytes = 1U << 20U;
+inline constexpr std::chrono::milliseconds kDrainWindow{100};
+/// The longest that one read of a producer is held up by slow receivers.
+inline constexpr std::chrono::milliseconds kStallMax{10};
+/// A receiver that has taken nothing for so long is not waited for any more.
+inline constexpr std::chrono::milliseconds kStallGiveUp{1000};
+
+/// Deliveries for another loop: handed over in the middle of a turn above the first; producers wait
+/// for that loop above the second.
+inline constexpr std::size_t kOutboxBytesMax = 1U << 20U;
+inline constexpr std::size_t kInboxBytesMax = 16U << 20U;
+static_assert(kInboxBytesMax >= 2 * kOutboxBytesMax);
+
+/// Literal and wildcard results that a loop remembers.
+inline constexpr std::size_t kMatchCacheSlots = 4096;
+static_assert((kMatchCacheSlots & (kMatchCacheSlots - 1)) == 0, "a slot is picked with a mask");
+/// Results with more subscriptions than this are not remembered, only computed.
+inline constexpr std::size_t kCachedMatchMax = 4096;
+/// Longer subjects are not remembered.
+inline constexpr std::size_t kCachedSubjectBytesMax = 256;
+
+/// Tokens of a filter: bounds the depth of recursion into the index. More is refused as an invalid
+/// subject; with the default max_control_line nobody can send more than 2048.
+inline constexpr std::size_t kFilterTokensMax = 8192;
+
+/// Times that a queue message looks for another member because the chosen one had gone meanwhile.
+inline constexpr int kQueueRetriesMax = 3;
+
+/// A connection that is told why it must go gets this long, and this much more of its input is
+/// thrown away, so that the reason arrives before a reset does.
+inline constexpr std::chrono::milliseconds kLingerTime{1000};
+inline constexpr std::size_t kLingerBytesMax = 8U << 20U;
+
+/// Waiting connections in the kernel's accept queue, and how many are accepted in one turn.
+inline constexpr int kListenBacklog = 4096;
+inline constexpr int kAcceptsPerTurn = 256;
+/// After the process ran out of file descriptors, accepting pauses for this long.
+inline constexpr std::chrono::milliseconds kAcceptPause{100};
+
+/// Events taken from the kernel in one turn.
+inline constexpr int kEventsPerTurn = 256;
+
+/// At a graceful stop: how long clients may take to receive what is pending for them.
+inline constexpr std::chrono::milliseconds kDrainTime{3000};
+
+}  // namespace feedvault::broker

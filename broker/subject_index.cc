@@ -1,0 +1,377 @@
+#include "broker/subject_index.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+
+namespace feedvault::broker {
+namespace {
+
+// Takes the first token off `rest`; `last` says that it was the final one.
+std::string_view next_token(std::string_view& rest, bool& last) {
+  const auto* const dot = static_cast<const char*>(std::memchr(rest.data(), '.', rest.size()));
+  last = dot == nullptr;
+  if (last) {
+    return rest;
+  }
+  const auto size = static_cast<std::size_t>(dot - rest.data());
+  const std::string_view token = rest.substr(0, size);
+  rest.remove_prefix(size + 1);
+  return token;
+}
+
+template <typename Visitor>
+bool all_tokens(std::string_view subject, Visitor visit) {
+  bool last = false;
+  while (!last) {
+    const std::string_view token = next_token(subject, last);
+    if (!visit(token, last)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::string_view first_token(std::string_view subject) {
+  return subject.substr(0, subject.find('.'));
+}
+
+// Multiply and fold 64x64 to 128 bits: mixes every input bit into every output bit, in three
+// cycles.
+std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
+  __extension__ using Wide = unsigned __int128;
+  const Wide product = static_cast<Wide>(a) * b;
+  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64U);
+}
+
+std::uint64_t load(const char* from, std::size_t bytes) {
+  std::uint64_t value = 0;
+  std::memcpy(&value, from, bytes);
+  return value;
+}
+
+std::uint64_t hash_bytes(std::string_view text, std::uint64_t seed) {
+  constexpr std::uint64_t kOdd1 = 0x9E3779B97F4A7C15U;
+  constexpr std::uint64_t kOdd2 = 0xD6E8FEB86659FD93U;
+  const char* at = text.data();
+  std::size_t left = text.size();
+  std::uint64_t state = seed ^ mix(left + kOdd1, kOdd2);
+  while (left > 16) {
+    state = mix(load(at, 8) ^ kOdd1 ^ state, load(at + 8, 8) ^ kOdd2);
+    at += 16;
+    left -= 16;
+  }
+  std::uint64_t low = 0;
+  std::uint64_t high = 0;
+  if (left >= 8) {
+    low = load(at, 8);
+    high = load(at + left - 8, 8);
+  } else if (left >= 4) {
+    low = load(at, 4);
+    high = load(at + left - 4, 4);
+  } else if (left > 0) {
+    low = load(at, left);
+  }
+  return mix(low ^ kOdd1 ^ state, high ^ kOdd2 ^ seed);
+}
+
+}  // namespace
+
+/// A place where subscriptions hang: a literal subject, or a node of the trie.
+struct SubjectNode {
+  struct Group {
+    std::string name;
+    QueueMembers members;
+  };
+
+  SubjectNode(SubjectNode* up, std::string_view name, SubjectIndex::Hash hash)
+      : parent(up), token(name), children(0, hash) {}
+
+  bool empty() const {
+    return plain.empty() && groups.empty() && children.empty() && star == nullptr &&
+           full == nullptr;
+  }
+
+  SubjectNode* parent;  // null: a literal subject, or the trie's root
+  std::string token;
+  std::vector<Subscription*> plain;
+  std::vector<Group> groups;
+  SubjectIndex::Children children;
+  std::unique_ptr<SubjectNode> star;
+  std::unique_ptr<SubjectNode> full;
+};
+
+bool is_valid_filter(std::string_view filter) {
+  std::size_t tokens = 0;
+  return !filter.empty() && all_tokens(filter, [&](std::string_view token, bool last) {
+    return !token.empty() && (last || token != ">") && ++tokens <= kFilterTokensMax;
+  });
+}
+
+bool has_wildcard_token(std::string_view subject) {
+  // Most subjects have no such byte at all.
+  if (subject.find_first_of("*>") == std::string_view::npos) {
+    return false;
+  }
+  return !all_tokens(subject,
+                     [](std::string_view token, bool) { return token != "*" && token != ">"; });
+}
+
+bool is_valid_literal(std::string_view subject) {
+  return !has_empty_token(subject) && !has_wildcard_token(subject);
+}
+
+bool has_empty_token(std::string_view subject) {
+  if (subject.empty() || subject.front() == '.' || subject.back() == '.') {
+    return true;
+  }
+  return subject.find("..") != std::string_view::npos;
+}
+
+std::size_t token_count(std::string_view subject) {
+  return static_cast<std::size_t>(std::count(subject.begin(), subject.end(), '.')) + 1;
+}
+
+Subscription::Subscription(Connection* connection,
+                           std::uint32_t loop,
+                           std::string_view subject,
+                           std::string_view queue,
+                           std::string_view sid)
+    : connection_(connection),
+      text_(new char[subject.size() + queue.size() + sid.size()]),
+      subject_bytes_(static_cast<std::uint32_t>(subject.size())),
+      queue_bytes_(static_cast<std::uint32_t>(queue.size())),
+      sid_bytes_(static_cast<std::uint32_t>(sid.size())),
+      loop_(loop) {
+  char* at = text_.get();
+  for (const std::string_view part : {subject, queue, sid}) {
+    at = std::copy(part.begin(), part.end(), at);
+  }
+}
+
+void MatchResult::clear() {
+  plain.clear();
+  queues.clear();
+}
+
+std::size_t SubjectIndex::Hash::operator()(std::string_view text) const {
+  return hash_bytes(text, seed);
+}
+
+SubjectIndex::SubjectIndex(std::uint64_t hash_seed)
+    : hash_{hash_seed},
+      literals_(0, hash_),
+      root_(std::make_unique<SubjectNode>(nullptr, "", hash_)) {}
+
+SubjectIndex::~SubjectIndex() = default;
+
+std::uint64_t SubjectIndex::hash(std::string_view text) const {
+  return hash_bytes(text, hash_.seed);
+}
+
+SubjectNode& SubjectIndex::child(SubjectNode& parent, std::string_view token) {
+  if (token == "*" || token == ">") {
+    std::unique_ptr<SubjectNode>& wild = token == "*" ? parent.star : parent.full;
+    if (wild == nullptr) {
+      wild = std::make_unique<SubjectNode>(&parent, token, hash_);
+    }
+    return *wild;
+  }
+  if (const auto found = parent.children.find(token); found != parent.children.end()) {
+    return *found->second;
+  }
+  auto made = std::make_unique<SubjectNode>(&parent, token, hash_);
+  const std::string_view key = made->token;  // the node outlives its entry
+  return *parent.children.emplace(key, std::move(made)).first->second;
+}
+
+SubjectNode& SubjectIndex::make_node(std::string_view filter) {
+  if (!has_wildcard_token(filter)) {
+    if (const auto found = literals_.find(filter); found != literals_.end()) {
+      return *found->second;
+    }
+    auto made = std::make_unique<SubjectNode>(nullptr, filter, hash_);
+    const std::string_view key = made->token;
+    return *literals_.emplace(key, std::move(made)).first->second;
+  }
+  SubjectNode* node = root_.get();
+  all_tokens(filter, [&](std::string_view token, bool) {
+    node = &child(*node, token);
+    return true;
+  });
+  return *node;
+}
+
+void SubjectIndex::note_change(std::string_view filter) {
+  const std::string_view first = first_token(filter);
+  if (first == "*" || first == ">") {
+    ++wildcard_generation_;
+  } else {
+    ++generations_[hash(first) % generations_.size()];
+  }
+}
+
+Generation SubjectIndex::generation(std::string_view subject) const {
+  return {generations_[hash(first_token(subject)) % generations_.size()], wildcard_generation_};
+}
+
+void SubjectIndex::insert(Subscription& subscription) {
+  CHECK(subscription.node == nullptr);
+  SubjectNode& node = make_node(subscription.subject());
+  std::vector<Subscription*>* list = &node.plain;
+  if (!subscription.queue().empty()) {
+    auto group = std::find_if(node.groups.begin(), node.groups.end(), [&](const auto& each) {
+      return each.name == subscription.queue();
+    });
+    if (group == node.groups.end()) {
+      node.groups.push_back({std::string(subscription.queue()), {}});
+      group = node.groups.end() - 1;
+    }
+    list = &group->members;
+  }
+  subscription.node = &node;
+  subscription.position = static_cast<std::uint32_t>(list->size());
+  list->push_back(&subscription);
+  ++size_;
+  ++inserts_;
+  note_change(subscription.subject());
+}
+
+void SubjectIndex::remove(Subscription& subscription) {
+  if (subscription.node == nullptr) {
+    return;
+  }
+  SubjectNode& node = *subscription.node;
+  // The last one takes the free place: no list is ever searched.
+  const auto take_out = [&](std::vector<Subscription*>& list) {
+    CHECK(list.at(subscription.position) == &subscription);
+    list[subscription.position] = list.back();
+    list[subscription.position]->position = subscription.position;
+    list.pop_back();
+  };
+  if (subscription.queue().empty()) {
+    take_out(node.plain);
+  } else {
+    const auto group = std::find_if(node.groups.begin(), node.groups.end(), [&](const auto& each) {
+      return each.name == subscription.queue();
+    });
+    CHECK(group != node.groups.end());
+    take_out(group->members);
+    if (group->members.empty()) {
+      node.groups.erase(group);
+    }
+  }
+  subscription.node = nullptr;
+  --size_;
+  note_change(subscription.subject());
+  drop_if_empty(&node);
+}
+
+void SubjectIndex::drop_if_empty(SubjectNode* node) {
+  while (node != root_.get() && node->empty()) {
+    SubjectNode* const parent = node->parent;
+    if (parent == nullptr) {
+      literals_.erase(literals_.find(node->token));
+      return;
+    }
+    if (parent->star.get() == node) {
+      parent->star.reset();
+    } else if (parent->full.get() == node) {
+      parent->full.reset();
+    } else {
+      parent->children.erase(parent->children.find(node->token));
+    }
+    node = parent;
+  }
+}
+
+void SubjectIndex::collect(const SubjectNode& node, MatchResult& result) {
+  result.plain.insert(result.plain.end(), node.plain.begin(), node.plain.end());
+  for (const SubjectNode::Group& group : node.groups) {
+    const auto same =
+        std::find_if(result.queues.begin(), result.queues.end(), [&](const QueueMembers& members) {
+          return members.front()->queue() == group.name;
+        });
+    if (same == result.queues.end()) {
+      result.queues.push_back(group.members);
+    } else {
+      same->insert(same->end(), group.members.begin(), group.members.end());
+    }
+  }
+}
+
+void SubjectIndex::walk(const SubjectNode& node, std::string_view rest, MatchResult& result) {
+  if (node.full != nullptr) {
+    collect(*node.full, result);
+  }
+  bool last = false;
+  const std::string_view token = next_token(rest, last);
+  const SubjectNode* ways[2] = {nullptr, node.star.get()};
+  if (!node.children.empty()) {
+    if (const auto found = node.children.find(token); found != node.children.end()) {
+      ways[0] = found->second.get();
+    }
+  }
+  for (const SubjectNode* const way : ways) {
+    if (way == nullptr) {
+      continue;
+    }
+    if (last) {
+      collect(*way, result);
+    } else {
+      walk(*way, rest, result);
+    }
+  }
+}
+
+void SubjectIndex::match(std::string_view subject, MatchResult& result) const {
+  if (size_ == 0) {
+    return;
+  }
+  const auto literal = literals_.find(subject);
+  if (literal != literals_.end()) {
+    collect(*literal->second, result);
+  }
+  if (!root_->empty()) {
+    // A subject with an empty token reaches nobody; only wildcards could match one.
+    if (has_empty_token(subject)) {
+      return;
+    }
+    walk(*root_, subject, result);
+  }
+}
+
+const MatchResult& MatchCache::match(std::string_view subject) {
+  ++lookups_;
+  if (slots_.empty()) {
+    scratch_.clear();
+    index_.match(subject, scratch_);
+    return scratch_;
+  }
+  const std::uint64_t hash = index_.hash(subject);
+  Slot& slot = slots_[hash & (kMatchCacheSlots - 1)];
+  const Generation now = index_.generation(subject);
+  if (slot.subject == subject && !slot.subject.empty() && slot.generation == now) {
+    ++hits_;
+    return slot.result;
+  }
+  scratch_.clear();
+  index_.match(subject, scratch_);
+  const bool second_time = slot.seen_hash == hash;
+  slot.seen_hash = hash;
+  std::size_t members = scratch_.plain.size();
+  for (const QueueMembers& queue : scratch_.queues) {
+    members += queue.size();
+  }
+  if (!second_time || subject.size() > kCachedSubjectBytesMax || members > kCachedMatchMax) {
+    return scratch_;
+  }
+  cached_ += slot.subject.empty() ? 1U : 0U;
+  slot.subject.assign(subject);
+  slot.generation = now;
+  slot.result = scratch_;
+  return slot.result;
+}
+
+}  // namespace feedvault::broker
