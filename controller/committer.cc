@@ -32,7 +32,7 @@ Status Committer::run() {
   std::vector<IngestMessage> messages;
   while (!session_.failed()) {
     messages.clear();
-    const auto deadline = steady_clock::now() + storage::kKeepAliveInterval / 2;
+    const auto deadline = steady_clock::now() + kRequeueInterval / 2;
     if (queue_.pop_batch(messages, options_.batch_rows_max, options_.batch_bytes_max, deadline)) {
       RETURN_IF_ERROR(commit(messages));
       next_keep_alive_ = steady_clock::now() + storage::kKeepAliveInterval;

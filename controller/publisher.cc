@@ -74,6 +74,7 @@ Status Publisher::drain(SteadyTime deadline) {
   const std::uint64_t target = committed();
   MutexLock lock(ack_mutex_);
   while (published() < target) {
+    awaited_seq_ = target;
     if (ended() || !ack_arrived_.wait_until(ack_mutex_, deadline)) {
       return timeout_error(fmt::format(
           "{} rows are not published yet; they will be at the next start", target - published()));
@@ -232,6 +233,7 @@ bool Publisher::wait_for_window(const CommittedRow* next) {
     if (!full || in_flight() <= options_.window / 2) {
       return true;
     }
+    awaited_seq_ = next_seq_ - 1 - options_.window / 2;
     ack_arrived_.wait_until(ack_mutex_, steady_clock::now() + std::chrono::milliseconds(100));
   }
 }
@@ -277,6 +279,10 @@ void Publisher::on_ack(nats::Message message) {
       metrics_.capture_to_publish_seconds.observe(static_cast<double>(age_us) * 1e-6);
       sampled_seq_ = 0;
     }
+    if (awaited_seq_ == 0 || seq < awaited_seq_) {
+      return;
+    }
+    awaited_seq_ = 0;
   }
   ack_arrived_.notify_all();
 }
