@@ -55,7 +55,8 @@ bool knows_first_seq(const std::string& version) {
 
 bool same_limits(const nats::StreamConfig& a, const nats::StreamConfig& b) {
   return a.subjects == b.subjects && a.max_age_ns == b.max_age_ns && a.max_bytes == b.max_bytes &&
-         a.max_msgs == b.max_msgs && a.duplicate_window_ns == b.duplicate_window_ns;
+         a.max_msgs == b.max_msgs && a.max_msgs_per_subject == b.max_msgs_per_subject &&
+         a.duplicate_window_ns == b.duplicate_window_ns;
 }
 
 // Brings an existing stream to `wanted`, keeping what we do not decide.
@@ -70,6 +71,7 @@ Result<nats::StreamInfo> adjust(nats::JetStream& jetstream,
   config.max_age_ns = wanted.max_age_ns;
   config.max_bytes = wanted.max_bytes;
   config.max_msgs = wanted.max_msgs;
+  config.max_msgs_per_subject = wanted.max_msgs_per_subject;
   config.duplicate_window_ns = wanted.duplicate_window_ns;
   logger("controller")
       ->info("stream configuration differs from ours and is updated stream={}", config.name);

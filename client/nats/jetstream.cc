@@ -52,9 +52,7 @@ json to_json(const StreamConfig& config) {
       {"max_age", config.max_age_ns},
       {"max_bytes", config.max_bytes},
       {"max_msgs", config.max_msgs},
-      {"max_consumers", -1},
-      {"max_msg_size", -1},
-      {"max_msgs_per_subject", -1},
+      {"max_msgs_per_subject", config.max_msgs_per_subject},
       {"num_replicas", config.replicas},
       {"deny_delete", config.deny_delete},
       {"deny_purge", config.deny_purge},
@@ -82,6 +80,7 @@ StreamConfig config_of(const json& in) {
   config.max_age_ns = in.value("max_age", std::int64_t{0});
   config.max_bytes = in.value("max_bytes", std::int64_t{-1});
   config.max_msgs = in.value("max_msgs", std::int64_t{-1});
+  config.max_msgs_per_subject = in.value("max_msgs_per_subject", std::int64_t{-1});
   config.replicas = in.value("num_replicas", 1U);
   config.duplicate_window_ns = in.value("duplicate_window", std::int64_t{0});
   config.deny_delete = in.value("deny_delete", false);
@@ -193,8 +192,19 @@ Result<StreamInfo> JetStream::create_stream(const StreamConfig& config) {
 }
 
 Result<StreamInfo> JetStream::update_stream(const StreamConfig& config) {
+  // An update replaces the whole configuration: what others decided (placement, compression,
+  // metadata
+  // ...) must be sent back as it is.
+  const std::string info_subject = "$JS.API.STREAM.INFO." + config.name;
+  ASSIGN_OR_RETURN(const std::string info, call(info_subject, ""));
+  ASSIGN_OR_RETURN(const std::string request,
+                   with_json(info, info_subject, [&](const json& in) -> Result<std::string> {
+                     json whole = in.at("config");
+                     whole.update(to_json(config));
+                     return whole.dump();
+                   }));
   const std::string subject = "$JS.API.STREAM.UPDATE." + config.name;
-  ASSIGN_OR_RETURN(const std::string text, call(subject, to_json(config).dump()));
+  ASSIGN_OR_RETURN(const std::string text, call(subject, request));
   return with_json(text, subject, [](const json& in) { return info_of(in); });
 }
 

@@ -20,6 +20,7 @@ struct StreamConfig {
   std::int64_t max_age_ns = 0;  // 0: for ever
   std::int64_t max_bytes = -1;  // -1: unlimited
   std::int64_t max_msgs = -1;
+  std::int64_t max_msgs_per_subject = -1;
   std::uint32_t replicas = 1;
   std::int64_t duplicate_window_ns = 0;
   bool deny_delete = false;
@@ -61,6 +62,7 @@ class JetStream {
 
   Result<StreamInfo> stream_info(const std::string& name);
   Result<StreamInfo> create_stream(const StreamConfig& config);
+  /// Changes what StreamConfig has and leaves the rest of the stream's configuration as it is.
   Result<StreamInfo> update_stream(const StreamConfig& config);
   Status delete_stream(const std::string& name);
   /// Removes everything below `seq`.
