@@ -37,7 +37,10 @@ Status Publisher::start() {
   ASSIGN_OR_RETURN(acks_, connection_.subscribe(inbox + ".*", [this](nats::Message message) {
     on_ack(std::move(message));
   }));
-  thread_ = std::thread([this] { run(); });
+  thread_ = std::thread([this] {
+    run();
+    queue_.close();  // the committer must not wait for room that nobody makes any more
+  });
   return {};
 }
 
