@@ -5,7 +5,7 @@ ARG DEBIAN_IMAGE=debian:bookworm-slim
 FROM ${DEBIAN_IMAGE} AS broker
 COPY deploy/docker/http-ok.sh /usr/local/bin/http-ok
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-      nats-server && rm -rf /var/lib/apt/lists/* \
+      nats-server && apt-get clean && rm -rf /var/lib/apt/lists/* \
     && chmod 755 /usr/local/bin/http-ok && mkdir /data && chown nats:nats /data
 USER nats
 VOLUME /data
@@ -16,10 +16,10 @@ COPY deploy/docker/broker.conf /etc/feedvault/broker.conf
 
 FROM ${DEBIAN_IMAGE} AS build
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-      cmake ninja-build g++ pkg-config libnats-dev libspdlog-dev libprotobuf-dev \
+      cmake ninja-build g++ pkg-config libnats-dev libspdlog-dev libprotobuf-dev libprotoc-dev \
       protobuf-compiler libtomlplusplus-dev libcli11-dev nlohmann-json3-dev prometheus-cpp-dev \
-      libboost-dev default-libmysqlclient-dev libssl-dev libcrypt-dev binutils \
-    && rm -rf /var/lib/apt/lists/*
+      libboost-dev default-libmysqlclient-dev binutils \
+    && apt-get clean && rm -rf /var/lib/apt/lists/*
 COPY . /src
 WORKDIR /src
 RUN cmake --preset release && cmake --build build/release \
@@ -35,7 +35,7 @@ COPY deploy/docker/http-ok.sh /usr/local/bin/http-ok
 # libmariadb3 carries the authentication plugins of MySQL 8 and 9.
 RUN apt-get update && xargs -a /tmp/packages env DEBIAN_FRONTEND=noninteractive \
       apt-get install -y --no-install-recommends libmariadb3 bash \
-    && rm -rf /var/lib/apt/lists/* /tmp/packages \
+    && apt-get clean && rm -rf /var/lib/apt/lists/* /tmp/packages \
     && chmod 755 /usr/local/bin/http-ok \
     && useradd --system --no-create-home --uid 10001 feedvault
 COPY --from=build /out/usr/local /usr/local

@@ -179,7 +179,7 @@ status_line() {
         printf "%s %d %d %d %d\n", order[i], value[order[i], "last_seq"],
           value[order[i], "published_seq"], value[order[i], "lag_messages"],
           value[order[i], "quarantined_total"]
-    }')
+    }' | sort)
   STATUS_LINE=${line:-the controller does not answer; it is being restarted}
   http_get "$FEEDVAULT_CONTROLLER_PORT" /readyz >/dev/null ||
     STATUS_LINE="NOT READY (bash run.sh logs controller) | $STATUS_LINE"

@@ -93,6 +93,18 @@ http_get() {  # PORT PATH
     [[ $status == HTTP/*" 200 "* ]]' http_get "$port" "$path"
 }
 
+# Asks the controller whether it is ready. Sets READY_REASON: why not, as far as it says.
+# shellcheck disable=SC2034
+controller_ready() {
+  local answer
+  READY_REASON='it does not answer'
+  answer=$(http_get "$FEEDVAULT_CONTROLLER_PORT" /readyz) && return 0
+  [[ -z $answer ]] ||
+    READY_REASON=$(grep -o '"reason":"[^"]\+"' <<<"$answer" | sed 's/^"reason"://' |
+      sort -u | paste -sd ' ')
+  return 1
+}
+
 # Random passwords, made once and kept readable by the owner only. Exports DB_*_PASSWORD.
 load_secrets() {
   local file=$STATE/secrets name

@@ -2,8 +2,11 @@
 # Docker mode: docker-compose.yml driven by run.sh, with `docker compose` or docker-compose 1.29.
 # Sourced by bash.
 
-compose_command() {  # sets COMPOSE; false when there is none
-  if docker compose version >/dev/null 2>&1; then
+# Sets COMPOSE; false when there is none. FEEDVAULT_COMPOSE chooses where there are both.
+compose_command() {
+  if [[ -n ${FEEDVAULT_COMPOSE:-} ]]; then
+    read -ra COMPOSE <<<"$FEEDVAULT_COMPOSE"
+  elif docker compose version >/dev/null 2>&1; then
     COMPOSE=(docker compose)
   elif command -v docker-compose >/dev/null; then
     COMPOSE=(docker-compose)
@@ -52,12 +55,10 @@ docker_up() {
     tail -n 20 "$STATE/up.log" >&2
     die "the containers did not start; bash run.sh logs NAME, with NAME broker, database or controller"
   fi
-  eventually 60 docker_ready || die "the controller is not ready: $READY_REASON"
+  eventually 60 controller_ready || die "the controller is not ready: $READY_REASON"
   [[ -z $profile ]] || eventually 60 docker_demo_arrived ||
     die "no demo messages arrived within 60 s: see bash run.sh logs"
 }
-
-docker_ready() { READY_REASON=$(http_get "$FEEDVAULT_CONTROLLER_PORT" /readyz); }
 
 docker_demo_arrived() {
   [[ $(docker_sql -N -e 'SELECT COUNT(*), COALESCE(MIN(last_seq), 0) FROM Feeds' 2>/dev/null) == \

@@ -4,9 +4,9 @@
 
 readonly RUN_PACKAGES=(mariadb-server-core mariadb-client-core nats-server)
 readonly BUILD_PACKAGES=(
-  cmake ninja-build g++ pkg-config libnats-dev libspdlog-dev libprotobuf-dev protobuf-compiler
+  cmake ninja-build g++ pkg-config libnats-dev libspdlog-dev libprotobuf-dev libprotoc-dev protobuf-compiler
   libtomlplusplus-dev libcli11-dev nlohmann-json3-dev prometheus-cpp-dev libboost-dev
-  default-libmysqlclient-dev libssl-dev libcrypt-dev)
+  default-libmysqlclient-dev)
 readonly TEST_PACKAGES=(libgtest-dev libgmock-dev libbenchmark-dev python3 git)
 readonly CHECK_PACKAGES=(
   clang clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev llvm-14 shellcheck ccache)

@@ -118,13 +118,11 @@ start_controller() {
   supervise controller "$BUILD_DIR/bin/feedvault-controller" --config "$CONFIG"
 }
 
-controller_answers() {
-  READY_REASON=$(http_get "$FEEDVAULT_CONTROLLER_PORT" /readyz)
-}
+controller_answers() { controller_ready; }
 
 start_feeds() {
   supervise feeds "$BUILD_DIR/bin/feedvault-feeds" --config "$CONFIG" --feed all \
-    --rate "${FEEDVAULT_DEMO_RATE:-20}" --seed "$RANDOM" --publish acknowledged
+    --rate "${FEEDVAULT_DEMO_RATE:-20}" --publish acknowledged
 }
 
 # Demo messages have arrived in the table, of every feed there is.
@@ -173,10 +171,10 @@ await() {  # NAME SECONDS
   if ! eventually "$2" answers_or_failed "$name"; then
     show_end_of_log "$name"
     [[ -z $READY_REASON ]] || warn "$name: $READY_REASON"
-    die "the $name is not ready after $2 s; its log: $STATE/log/$name.log"
+    die "$name: not ready after $2 s; its log: $STATE/log/$name.log"
   fi
   if [[ -e $STATE/run/$name.failed ]]; then
-    die "the $name cannot start: $(<"$STATE/run/$name.failed")"
+    die "$name cannot start: $(<"$STATE/run/$name.failed")"
   fi
 }
 
