@@ -38,13 +38,13 @@ class TestBatch {
                               .timestamp_us = timestamp_us,
                               .data = keep(std::move(data)),
                               .body = keep(std::move(body))});
-    return moved(timestamp_us);
+    return moved();
   }
   TestBatch& bad(std::string id, std::string data, std::string error) {
     const std::int64_t time = kTimeUs + static_cast<std::int64_t>(next_);
     batch.quarantine.push_back(
         {keep(std::move(id)), next_, time, keep(std::move(data)), std::move(error)});
-    return moved(time);
+    return moved();
   }
   TestBatch& gap(std::uint64_t first, std::uint64_t last) {
     batch.gaps.push_back({kCreatedNs, first, last, "expired"});
@@ -61,9 +61,9 @@ class TestBatch {
     kept_.push_back(std::make_unique<std::string>(std::move(text)));
     return *kept_.back();
   }
-  TestBatch& moved(std::int64_t timestamp_us) {
+  TestBatch& moved() {
     batch.position.stream_seq = next_++;
-    batch.position.time_ns = timestamp_us * 1000;
+    batch.position.time_ns = kTimeUs * 1000 + static_cast<std::int64_t>(next_);
     batch.position.hash = batch.position.stream_seq * 0x9E3779B97F4A7C15U;
     return *this;
   }
