@@ -178,7 +178,7 @@ Status migrate(const MysqlConfig& config) {
   options.user = separate ? config.schema_user : config.user;
   options.password = separate ? config.schema_password : config.password;
   options.select_database = false;
-  options.answer_max = std::chrono::seconds(0);  // changing a large table takes its time
+  options.answer_max = std::chrono::hours(1);  // changing a large table takes its time
   ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, Session::open(config, options));
   RETURN_IF_ERROR(select_database(*session, config));
 

@@ -176,7 +176,8 @@ std::string MariadbServer::sql(const std::string& statements, const std::string&
   }
   Finished finished = run(command);
   if (finished.exit_code != 0) {
-    throw std::runtime_error("SQL failed: " + statements + "\n" + finished.output);
+    const std::string more = process_->running() ? "" : "the server has ended:\n" + log();
+    throw std::runtime_error("SQL failed: " + statements + "\n" + finished.output + more);
   }
   return std::move(finished.output);
 }
