@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "client/nats/connection.h"
 #include "client/position_store.h"
+#include "proto/message_schema.h"
 
 namespace feedvault {
 
@@ -31,6 +32,10 @@ struct FeedMessage {
   std::int64_t timestamp_us = 0;  // Unix, UTC; when the broker captured it
   std::string_view id;            // as in Messages.id
   std::string_view data;          // the bytes as the producer sent them
+  /// The message decoded: an `event` for feed events, an `execution` for feed executions, for other
+  /// feeds whatever SubscribeOptions::schema makes of it. nullptr without a schema, and for bytes
+  /// that are no such message.
+  const google::protobuf::Message* decoded = nullptr;
 };
 
 /// Where a subscription starts.
@@ -46,7 +51,7 @@ class Start {
   static Start at_time(std::int64_t unix_us) { return Start(Kind::kTime, unix_us); }
   /// Behind the stored position; kFirst when none is stored. Needs a position store.
   static Start at_stored() { return Start(Kind::kStored, 0); }
-  /// Reads "new", "first", a seq or an RFC 3339 time.
+  /// Reads "new", "first", a seq or an RFC 3339 time. kInvalidArgument for anything else.
   static Result<Start> parse(std::string_view text);
 
   Kind kind() const { return kind_; }
@@ -59,7 +64,9 @@ class Start {
   std::int64_t value_;
 };
 
-/// Messages [first, last] of a feed that cannot be had any more.
+/// Messages [first, last] of a feed that the stream does not hold any more. (After a start at a
+/// time older than the stream, the range is all that it lost; some of it may be older than the
+/// time.)
 struct Gap {
   std::string feed;
   std::uint64_t first = 0;
@@ -71,10 +78,14 @@ struct SubscribeOptions {
   Start start = Start::at_new();
   /// Bound of what is held in memory for a slow callback, messages not yet delivered.
   std::uint32_t max_in_flight = 1024;
-  /// Saves the position after each callback that returned true; not owned, may be null.
+  /// Saves the position after each callback that returned true; not owned, may be null. While
+  /// saving fails, delivery waits and tries again.
   PositionStore* positions = nullptr;
   /// Saving at every message is exact and slow; with more, a crash repeats up to so many messages.
+  /// What is unsaved is saved when the feed is silent for a moment, and at the end.
   std::uint32_t save_every = 1;
+  /// Makes FeedMessage::decoded for feeds other than our two; not owned, may be null.
+  const MessageSchema* schema = nullptr;
 };
 
 /// Subscribes to feeds, live and from the past, each message once and in order: seq + 1 after seq,
@@ -102,15 +113,22 @@ class StreamService {
   virtual ~StreamService() = default;  // stops at once, without waiting for undelivered messages
 
   /// True: dealt with, the position moves. False: stop this subscription here; the message counts
-  /// as not delivered.
+  /// as not delivered. An exception is logged and counts as false.
   using Callback = std::function<bool(const FeedMessage&)>;
 
-  /// Starts delivery on a thread of its own, one message at a time. kInvalidArgument for a feed
-  /// name that cannot be one, kDuplicate for a second subscription to the same feed.
+  /// Starts delivery on a thread of its own, one message at a time. With Start::at_new(), all that
+  /// is published after the return is delivered, if the broker can be reached now. Waits for a feed
+  /// stream that is not there yet. kInvalidArgument for a feed name that cannot be one, kDuplicate
+  /// for a second subscription to the same feed while the first runs, and what the position store
+  /// says when it cannot load.
   virtual Status subscribe(const SubscribeOptions& options, Callback callback) = 0;
 
   /// Position of the last message that a callback accepted; seq 0: none yet.
   virtual Position position(const std::string& feed) const = 0;
+
+  /// False when no subscription to the feed delivers any more: its callback returned false, or
+  /// drain().
+  virtual bool running(const std::string& feed) const = 0;
 
   /// Stops fetching, delivers what is in memory, saves positions. kTimeout when the callback did
   /// not finish in time (what it did not take is not lost: its position was not moved).

@@ -239,7 +239,13 @@ Result<StoredMessage> JetStream::get_message(const std::string& name, std::uint6
 }
 
 Result<std::uint64_t> JetStream::seq_at_time(const std::string& name, std::int64_t time_ns) {
-  // Message times grow with the sequence, so the first at or after the time is found by halving.
+  return seq_at_time(name, time_ns, [](const StoredMessage& message) { return message.time_ns; });
+}
+
+Result<std::uint64_t> JetStream::seq_at_time(const std::string& name,
+                                             std::int64_t time_ns,
+                                             const TimeOf& time_of) {
+  // Times grow with the sequence, so the first at or after the time is found by halving.
   // Deleted messages leave holes: those are stepped over to the right.
   ASSIGN_OR_RETURN(const StreamInfo info, stream_info(name));
   std::uint64_t low = info.first_seq;      // everything before `low` is older
@@ -254,7 +260,7 @@ Result<std::uint64_t> JetStream::seq_at_time(const std::string& name, std::int64
     if (!message && message.error().code() != StatusCode::kNotFound) {
       return message.error();
     }
-    if (message && message->time_ns < time_ns) {
+    if (message && time_of(*message) < time_ns) {
       low = probe + 1;
     } else {
       high = middle;

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -72,6 +73,11 @@ class JetStream {
   /// First stream sequence stored at or after the time; last_seq + 1 when there is none. Asks for
   /// about log2(messages) of them.
   Result<std::uint64_t> seq_at_time(const std::string& name, std::int64_t time_ns);
+  /// The same by a time of the caller's own, which must not fall as sequences grow.
+  using TimeOf = std::function<std::int64_t(const StoredMessage&)>;
+  Result<std::uint64_t> seq_at_time(const std::string& name,
+                                    std::int64_t time_ns,
+                                    const TimeOf& time_of);
 
   /// Publishes and waits for the PubAck; returns the stream sequence. The acknowledgement of a
   /// duplicate is a success with the first one's sequence. kNotFound: no stream captures it.
