@@ -10,6 +10,7 @@
 #include <google/protobuf/util/type_resolver.h>
 #include <google/protobuf/util/type_resolver_util.h>
 
+#include "proto/json_printer.h"
 #include "proto/message_check.h"
 #include "proto/proto_file.h"
 
@@ -44,6 +45,7 @@ struct Shared {
         factory(&file->pool()),
         prototype(*factory.GetPrototype(&descriptor)),
         check(descriptor),
+        printer(descriptor),
         resolver(pb::util::NewTypeResolverForDescriptorPool(kTypeUrlPrefix, &file->pool())),
         type_url(fmt::format("{}/{}", kTypeUrlPrefix, descriptor.full_name())) {}
 
@@ -51,6 +53,7 @@ struct Shared {
   pb::DynamicMessageFactory factory;
   const pb::Message& prototype;
   MessageCheck check;
+  JsonPrinter printer;
   std::unique_ptr<pb::util::TypeResolver> resolver;
   std::string type_url;
   // Protobuf prints a line to stderr for some bad strings; a bad message must not flood the log,
@@ -85,6 +88,10 @@ class SchemaDecoder final : public MessageSchema::Decoder {
 
   Status to_json(std::string_view data, std::string& json) override {
     RETURN_IF_ERROR(check(data));
+    if (shared_.printer.can_print()) {
+      shared_.printer.print(*message_, json);
+      return {};
+    }
     std::string text;
     const auto status = pb::util::BinaryToJsonString(
         shared_.resolver.get(), shared_.type_url, std::string(data), &text);
