@@ -3,6 +3,8 @@
 set -uo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# Debian keeps servers where only root's PATH looks.
+export PATH=$PATH:/usr/sbin:/sbin
 # shellcheck source=deploy/common.sh
 . "$ROOT/deploy/common.sh"
 
@@ -191,7 +193,7 @@ watch_status() {
   trap 'interrupted=1' INT TERM HUP
   STATUS_INTERVAL_S=10
   [[ ! -t 1 ]] || STATUS_INTERVAL_S=1
-  while [[ -z $interrupted ]]; do
+  while [[ -z $interrupted ]] && up_recorded; do
     status_line
     if [[ -t 1 ]]; then
       printf '\r\033[K%s' "${STATUS_LINE:0:$(($(tput cols 2>/dev/null || echo 80) - 1))}"
@@ -214,6 +216,10 @@ main() {
       show_endpoints
       say 'Ctrl-C stops it all.'
       watch_status
+      if ! up_recorded; then
+        say 'it was stopped by another run.sh'
+        return
+      fi
       say 'stopping ...'
       trap '' INT TERM HUP
       take_down

@@ -2,7 +2,7 @@
 
 Every test has an installation of its own: free ports, a temporary state folder. The programs are
 those of FEEDVAULT_BUILD_DIR, so nothing is built here. When FEEDVAULT_KEEP_TEST_FILES is set the
-state folder stays.
+state folder stays. Its name has a blank, as names of folders may.
 """
 
 import json
@@ -38,7 +38,7 @@ class Installation:
     """One state folder with its ports; `run` is what a person types."""
 
     def __init__(self, **environment):
-        self.state = pathlib.Path(tempfile.mkdtemp(prefix="feedvault-e2e-"))
+        self.state = pathlib.Path(tempfile.mkdtemp(prefix="feedvault e2e-"))
         self.ports = dict(zip(PORTS, free_ports(len(PORTS))))
         self.environment = dict(os.environ, **environment)
         for name, port in self.ports.items():
