@@ -125,6 +125,9 @@ class Loader {
           std::find_if(sections_.begin(), sections_.end(), [&n = name](const ConfigSection& s) {
             return s.name == n.str();
           });
+      if (name.str() == "broker" || name.str() == "listener") {
+        continue;  // the broker reads and checks these itself
+      }
       if (name.str() == "feed") {
         read_feeds(node);
       } else if (section == sections_.end()) {

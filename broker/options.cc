@@ -1,6 +1,46 @@
 #include "broker/options.h"
 
+#include <unistd.h>
+
+#include "broker/options_map.h"
+
 namespace feedvault::broker {
+namespace {
+
+constexpr const char* kDefaultConfig = "config.toml";
+
+bool is_toml(const std::string& path) {
+  constexpr std::string_view kExtension = ".toml";
+  return path.size() >= kExtension.size() &&
+         path.compare(path.size() - kExtension.size(), kExtension.size(), kExtension) == 0;
+}
+
+// As nats-server, or with its configuration, we listen where it would: on all addresses. With our
+// own configuration, or none, on loopback, and with monitoring.
+Status apply_file(const std::string& path,
+                  const CommandLine& command_line,
+                  const char* const* environment,
+                  LoadedOptions& loaded) {
+  Options& options = loaded.options;
+  if (!path.empty() && !is_toml(path)) {
+    ASSIGN_OR_RETURN(const ConfValue root, load_nats_conf(path, environment));
+    return apply_configuration(root, options, loaded.warnings);
+  }
+  if (path.empty() && command_line.program == "nats-server") {
+    return {};
+  }
+  options.host = "127.0.0.1";
+  if (!path.empty() || command_line.flags.empty()) {
+    options.monitoring.port = 8222;
+  }
+  ASSIGN_OR_RETURN(
+      TomlConfiguration toml,
+      path.empty() ? parse_toml("", "defaults", environment) : load_toml(path, environment));
+  loaded.warnings = std::move(toml.warnings);
+  return apply_configuration(toml.broker, options, loaded.warnings);
+}
+
+}  // namespace
 
 bool AuthorizationOptions::any() const {
   return !user.empty() || !token.empty() || !users.empty();
@@ -13,6 +53,28 @@ std::chrono::nanoseconds Options::auth_timeout() const {
   // The handshake happens in that time, too: a client that uses all of it must still have a second
   // for its CONNECT.
   return tls.enabled ? tls.timeout + std::chrono::seconds(1) : std::chrono::seconds(2);
+}
+
+Result<LoadedOptions> load_options(const CommandLine& command_line,
+                                   const char* const* environment) {
+  LoadedOptions loaded;
+  std::string path = command_line.config_file;
+  if (path.empty() && command_line.program != "nats-server" &&
+      ::access(kDefaultConfig, F_OK) == 0) {
+    path = kDefaultConfig;
+  }
+  if (const Status bad = apply_file(path, command_line, environment, loaded); !bad.ok()) {
+    return bad.code() == StatusCode::kNotFound
+               ? invalid_argument(bad.message() + "; name an existing file")
+               : bad;
+  }
+  Options& options = loaded.options;
+  options.config_file = path;
+  RETURN_IF_ERROR(apply_flags(command_line.flags, options, loaded.warnings));
+  if (const Status bad = check_options(options); !bad.ok()) {
+    return bad.with_context(path.empty() ? "command line" : path);
+  }
+  return loaded;
 }
 
 }  // namespace feedvault::broker

@@ -2,9 +2,9 @@
 
 #include <chrono>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -14,6 +14,9 @@ namespace feedvault::broker {
 // Every setting of the broker, as data. Defaults are nats-server's, unless said otherwise. Value
 // types: filled once by load_options (below), then only read. What a port of -1 means: any free
 // one.
+
+/// The nats-server whose behaviour we offer: clients choose features by INFO's version.
+inline constexpr std::string_view kNatsVersion = "2.9.25";
 
 /// Subjects that a user may use: `allow` absent means all; `deny` wins over `allow`. For
 /// subscriptions an entry may carry a queue name after a blank: "orders.* workers".
@@ -76,6 +79,7 @@ struct TlsOptions {
   std::string ca_file;  // whom client certificates must come from; empty: the system's
   bool verify = false;  // client must show a certificate
   std::chrono::nanoseconds timeout = std::chrono::seconds(2);
+  std::string min_version = "1.2";                       // or "1.3"
   std::vector<std::string> cipher_suites;                // IETF names; empty: OpenSSL's defaults
   std::vector<std::string> curve_preferences;            // "X25519", "CurveP256" ...
   bool allow_non_tls = false;                            // plain clients are served, too
@@ -103,10 +107,10 @@ struct LimitOptions {
   std::int32_t max_control_line = 4096;
   std::int32_t max_payload = 1 << 20;
   std::int64_t max_pending = 64 << 20;  // bytes waiting for one client
-  int max_connections = 64 << 10;
-  int max_subscriptions = 0;        // a client; 0: no limit
-  int max_subscription_tokens = 0;  // 0: no limit
-  int max_closed_clients = 10000;   // remembered for monitoring
+  int max_connections = 64 << 10;       // -1: no limit
+  int max_subscriptions = 0;            // a client; 0: no limit
+  int max_subscription_tokens = 0;      // 0: no limit
+  int max_closed_clients = 10000;       // remembered for monitoring
   bool no_fast_producer_stall = false;
   bool disable_subject_cache = false;
   bool no_header_support = false;
