@@ -14,7 +14,7 @@ process_identity() {  # PID; false when there is no such process, or it is a zom
 }
 
 record_process() {  # FILE PID
-  process_identity "$2" >"$1.new" && mv "$1.new" "$1"
+  if process_identity "$2" >"$1.$$"; then mv "$1.$$" "$1"; else rm -f "$1.$$"; fi
 }
 
 # Prints the recorded pid if that very process still runs.

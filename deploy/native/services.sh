@@ -149,6 +149,8 @@ supervise() {  # NAME COMMAND...
   rm -f "$STATE/run/$name.failed"
   setsid bash "$ROOT/deploy/native/supervise.sh" "$STATE" "$name" "${STOP_GRACE[$name]}" "$@" \
     </dev/null >>"$STATE/log/supervisor.log" 2>&1 9>&- &
+  # It records itself too, but only here it is known before anything else can fail.
+  record_process "$STATE/run/$name.supervisor" $!
   disown
 }
 
