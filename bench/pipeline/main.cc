@@ -1,0 +1,70 @@
+// feedvault-bench: measures the pipeline on private instances. See docs/benchmarks.md.
+
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "base/log.h"
+#include "bench/pipeline/figures.h"
+#include "bench/pipeline/load.h"
+#include "bench/pipeline/scenarios.h"
+
+namespace {
+
+using namespace feedvault::bench;  // NOLINT(google-build-using-namespace): this program's own names
+
+int run_scenarios(const std::string& which, const ScenarioOptions& options) {
+  Figures figures;
+  try {
+    if (which == "all" || which == "throughput") {
+      measure_throughput(options, figures);
+    }
+    if (which == "all" || which == "latency") {
+      measure_latency(options, figures);
+    }
+    if (which == "all" || which == "backlog") {
+      measure_backlog(options, figures);
+    }
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "feedvault-bench: %s\n", error.what());
+    return 2;
+  }
+  return figures.print() ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Measures the pipeline, on a private broker and database");
+  static_cast<void>(feedvault::set_log_level("warn"));
+  std::string which = "all";
+  ScenarioOptions scenario;
+  app.add_option("scenario", which, "all, throughput, latency or backlog")
+      ->check(CLI::IsMember({"all", "throughput", "latency", "backlog"}));
+  app.add_option("--messages", scenario.throughput_messages, "Messages of the throughput runs");
+  app.add_option("--backlog", scenario.backlog_messages, "Messages of the backlog run");
+
+  ProducerOptions producer;
+  CLI::App* produce = app.add_subcommand("producer", "One end of the pipeline, for the scenarios");
+  produce->add_option("--port", producer.port);
+  produce->add_option("--count", producer.count);
+  produce->add_option("--rate", producer.rate);
+  produce->add_option("--bytes", producer.bytes);
+
+  SubscriberOptions subscriber;
+  CLI::App* subscribe = app.add_subcommand("subscriber", "The other end");
+  subscribe->add_option("--port", subscriber.port);
+  subscribe->add_option("--count", subscriber.count);
+  subscribe->add_option("--skip", subscriber.skip);
+
+  CLI11_PARSE(app, argc, argv);
+  if (produce->parsed()) {
+    return run_producer(producer);
+  }
+  if (subscribe->parsed()) {
+    return run_subscriber(subscriber);
+  }
+  return run_scenarios(which, scenario);
+}

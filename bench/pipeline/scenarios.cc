@@ -1,0 +1,319 @@
+#include "bench/pipeline/scenarios.h"
+
+#include <signal.h>
+
+#include <map>
+#include <memory>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+#include <fmt/format.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "bench/database_ceiling.h"
+#include "storage/catalogue_reader.h"
+#include "tests/support/mariadb_server.h"
+#include "tests/support/nats_server.h"
+#include "tests/support/process.h"
+
+namespace feedvault::bench {
+namespace {
+
+using std::chrono::minutes;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+using testing::built_program;
+using testing::eventually;
+using testing::Process;
+
+constexpr std::uint32_t kPayloadBytes = 128;
+constexpr double kThroughputGoal = 0.2;
+constexpr double kLatencyP50Goal = 3;
+constexpr double kLatencyP99Goal = 10;
+constexpr double kMemoryGoalMib = 100;
+constexpr double kHistoryGoal = 150'000;
+
+void require(bool condition, const std::string& what) {
+  if (!condition) {
+    throw std::runtime_error(what);
+  }
+}
+
+// The key=value line that a child printed last.
+std::map<std::string, double> parse_result(const std::string& output) {
+  std::map<std::string, double> values;
+  std::istringstream words(output);
+  std::string word;
+  while (words >> word) {
+    if (const std::size_t equals = word.find('='); equals != std::string::npos) {
+      values[word.substr(0, equals)] = std::strtod(word.c_str() + equals + 1, nullptr);
+    }
+  }
+  return values;
+}
+
+/// A database with the durability of production and buffers of a small server, as run.sh starts it.
+std::vector<std::string> database_options() {
+  return {"--innodb-buffer-pool-size=256M", "--innodb-log-file-size=256M"};
+}
+
+/// Broker, database and controller of one scenario.
+class Pipeline {
+ public:
+  explicit Pipeline(bool json) : database_(database_options()), mysql_(database_.config()) {
+    write_config(json);
+  }
+
+  void start_controller() {
+    controller_ = std::make_unique<Process>(Process::Options{
+        .command = {built_program("feedvault-controller"), "--config", config_file()},
+        .environment = {{"FEEDVAULT_MYSQL_USER", mysql_.user},
+                        {"FEEDVAULT_MYSQL_PASSWORD", mysql_.password},
+                        {"FEEDVAULT_MYSQL_SCHEMA_USER", mysql_.schema_user},
+                        {"FEEDVAULT_MYSQL_SCHEMA_PASSWORD", mysql_.schema_password}},
+        .output_file = folder_.file("controller.log"),
+        .working_folder = {}});
+    const bool settled =
+        eventually([this] { return ready() || !controller_->running(); }, seconds(30));
+    if (!settled || !controller_->running()) {
+      throw std::runtime_error("the controller does not get ready: " + controller_->output());
+    }
+  }
+
+  bool ready() const {
+    return testing::run({"curl", "-fs", "-o", "/dev/null", readyz_}).exit_code == 0;
+  }
+
+  std::unique_ptr<Process> start_producer(std::uint64_t count, std::uint32_t rate) {
+    return start_self("producer",
+                      {"--port",
+                       std::to_string(broker_.port()),
+                       "--count",
+                       std::to_string(count),
+                       "--rate",
+                       std::to_string(rate),
+                       "--bytes",
+                       std::to_string(kPayloadBytes)});
+  }
+
+  std::unique_ptr<Process> start_subscriber(std::uint64_t count, std::uint64_t skip) {
+    return start_self("subscriber",
+                      {"--port",
+                       std::to_string(broker_.port()),
+                       "--count",
+                       std::to_string(count),
+                       "--skip",
+                       std::to_string(skip)});
+  }
+
+  static std::map<std::string, double> finish(Process& child, const std::string& what) {
+    const auto exit_code = child.wait_for_exit(minutes(5));
+    const std::string output = child.output();
+    require(exit_code == 0, what + " failed:\n" + output);
+    return parse_result(output);
+  }
+
+  testing::MariadbServer& database() { return database_; }
+  testing::NatsServer& broker() { return broker_; }
+  Process& controller() { return *controller_; }
+  const MysqlConfig& mysql() const { return mysql_; }
+
+ private:
+  std::string config_file() const { return folder_.file("config.toml"); }
+
+  void write_config(bool json) {
+    const std::uint16_t port = testing::free_port();
+    readyz_ = fmt::format("http://127.0.0.1:{}/readyz", port);
+    const std::string text = fmt::format(R"([nats]
+port = {}
+[mysql]
+port = {}
+database = "{}"
+[controller]
+port = {}
+[catalogue]
+json = {}
+[[feed]]
+name = "executions"
+number = 2
+subjects = ["execution"]
+proto = "{}/proto/execution.proto"
+message = "execution"
+republish = "feed.executions"
+)",
+                                         broker_.port(),
+                                         mysql_.port,
+                                         mysql_.database,
+                                         port,
+                                         json,
+                                         FEEDVAULT_SOURCE_DIR);
+    require(replace_file(config_file(), text).ok(), "cannot write " + config_file());
+  }
+
+  std::unique_ptr<Process> start_self(const std::string& role, std::vector<std::string> arguments) {
+    std::vector<std::string> command = {built_program("feedvault-bench"), role};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    return std::make_unique<Process>(
+        Process::Options{.command = std::move(command),
+                         .environment = {},
+                         .output_file = folder_.file(fmt::format("{}-{}.out", role, ++children_)),
+                         .working_folder = {}});
+  }
+
+  testing::TempDir folder_;
+  testing::MariadbServer database_;
+  MysqlConfig mysql_;
+  testing::NatsServer broker_;
+  std::string readyz_;
+  int children_ = 0;
+  std::unique_ptr<Process> controller_;
+};
+
+double measure_ceiling(std::uint64_t rows) {
+  testing::MariadbServer database(database_options());
+  const MysqlConfig config = database.config();
+  require(storage::migrate(config).ok(), "cannot make the schema for the ceiling");
+  const auto rate = measure_insert_ceiling(config, {.rows = rows, .payload_bytes = kPayloadBytes});
+  require(rate.has_value(), "cannot measure the ceiling");
+  return *rate;
+}
+
+double run_throughput(std::uint64_t messages, bool json, Figures& figures) {
+  Pipeline pipeline(json);
+  pipeline.start_controller();
+  const int broker = pipeline.broker().process().pid();
+  const int database = pipeline.database().pid();
+  const int controller = pipeline.controller().pid();
+  const double broker_before = cpu_microseconds(broker);
+  const double database_before = cpu_microseconds(database);
+  const double controller_before = cpu_microseconds(controller);
+
+  const auto subscriber = pipeline.start_subscriber(messages, messages);
+  const auto producer = pipeline.start_producer(messages, 0);
+  const auto sent = Pipeline::finish(*producer, "producer");
+  const auto got = Pipeline::finish(*subscriber, "subscriber");
+
+  const auto count = static_cast<double>(messages);
+  const double rate = count / ((got.at("last_ns") - sent.at("first_ns")) * 1e-9);
+  const std::string suffix = json ? "_json_on" : "_json_off";
+  figures.add("cpu_producer" + suffix, sent.at("cpu_us") / count, "us/msg");
+  figures.add("cpu_broker" + suffix, (cpu_microseconds(broker) - broker_before) / count, "us/msg");
+  figures.add("cpu_controller" + suffix,
+              (cpu_microseconds(controller) - controller_before) / count,
+              "us/msg");
+  figures.add(
+      "cpu_database" + suffix, (cpu_microseconds(database) - database_before) / count, "us/msg");
+  figures.add("cpu_subscriber" + suffix, got.at("cpu_us") / count, "us/msg");
+  return rate;
+}
+
+}  // namespace
+
+void measure_throughput(const ScenarioOptions& options, Figures& figures) {
+  fmt::print(stderr,
+             "throughput: {} executions of {} bytes\n",
+             options.throughput_messages,
+             kPayloadBytes);
+  const double ceiling = measure_ceiling(options.throughput_messages);
+  figures.add("database_ceiling", ceiling, "rows/s");
+  for (const bool json : {false, true}) {
+    const double rate = run_throughput(options.throughput_messages, json, figures);
+    const std::string suffix = json ? "_json_on" : "_json_off";
+    figures.add("throughput" + suffix, rate, "msg/s");
+    const double ratio = rate / ceiling;
+    if (json) {
+      figures.add("throughput_ratio" + suffix, ratio, "");
+    } else {
+      figures.add("throughput_ratio" + suffix,
+                  ratio,
+                  "",
+                  fmt::format(">= {} of the ceiling", kThroughputGoal),
+                  ratio >= kThroughputGoal);
+    }
+  }
+}
+
+void measure_latency(const ScenarioOptions& options, Figures& figures) {
+  fmt::print(stderr, "latency: 1,000 messages/s\n");
+  Pipeline pipeline(true);
+  pipeline.start_controller();
+  const auto measured = measure_single_commit_latency(pipeline.mysql(), 2000, kPayloadBytes);
+  require(measured.has_value(), "cannot measure single commits");
+  const std::vector<double>& commits = *measured;
+  const double commit_p50 = percentile(commits, 0.5);
+  const double commit_p99 = percentile(commits, 0.99);
+  figures.add("single_commit_p50", commit_p50, "us");
+  figures.add("single_commit_p99", commit_p99, "us");
+
+  const std::uint64_t warm_up = 1000;
+  const auto subscriber = pipeline.start_subscriber(options.latency_messages + warm_up, warm_up);
+  const auto producer = pipeline.start_producer(options.latency_messages + warm_up, 1000);
+  Pipeline::finish(*producer, "producer");
+  const auto got = Pipeline::finish(*subscriber, "subscriber");
+  figures.add("latency_p50",
+              got.at("p50_us"),
+              "us",
+              fmt::format("<= {} x commit p50", kLatencyP50Goal),
+              got.at("p50_us") <= kLatencyP50Goal * commit_p50);
+  figures.add("latency_p99",
+              got.at("p99_us"),
+              "us",
+              fmt::format("<= {} x commit p99", kLatencyP99Goal),
+              got.at("p99_us") <= kLatencyP99Goal * commit_p99);
+  figures.add("latency_p999", got.at("p999_us"), "us");
+}
+
+void measure_backlog(const ScenarioOptions& options, Figures& figures) {
+  const std::uint64_t count = options.backlog_messages;
+  fmt::print(stderr, "backlog: {} messages captured while no controller runs\n", count);
+  Pipeline pipeline(false);
+  pipeline.start_controller();  // makes the streams
+  pipeline.controller().send_signal(SIGTERM);
+  require(pipeline.controller().wait_for_exit(seconds(10)) == 0, "the controller does not stop");
+  const auto producer = pipeline.start_producer(count, 0);
+  Pipeline::finish(*producer, "producer");
+
+  const auto started = steady_clock::now();
+  pipeline.start_controller();
+  const auto reader = storage::CatalogueReader::create(pipeline.mysql());
+  const bool caught_up = eventually(
+      [&] {
+        const auto feeds = reader->feeds();
+        return feeds.has_value() && !feeds->empty() && feeds->front().state.last_seq >= count;
+      },
+      minutes(5));
+  require(caught_up, "the backlog is not worked off in time");
+  const double worked_off = std::chrono::duration<double>(steady_clock::now() - started).count();
+  figures.add("backlog_rate", static_cast<double>(count) / worked_off, "msg/s");
+  const double peak = peak_resident_mib(pipeline.controller().pid());
+  figures.add("controller_peak_resident",
+              peak,
+              "MiB",
+              fmt::format("<= {}", kMemoryGoalMib),
+              peak <= kMemoryGoalMib);
+
+  pipeline.controller().kill_hard();
+  const auto killed = steady_clock::now();
+  pipeline.start_controller();
+  const double ready_s = std::chrono::duration<double>(steady_clock::now() - killed).count();
+  figures.add("ready_after_kill", ready_s, "s", "< 1, with 1,000,000 rows", ready_s < 1);
+
+  std::uint64_t next = 1;
+  const auto reading = steady_clock::now();
+  while (next <= count) {
+    const auto rows = reader->read_range(2, next, 4096, 4U << 20U);
+    require(rows.has_value() && !rows->empty() && rows->front().seq == next, "history has a hole");
+    next += rows->size();
+  }
+  const double history = static_cast<double>(count) /
+                         std::chrono::duration<double>(steady_clock::now() - reading).count();
+  figures.add("history_rows",
+              history,
+              "rows/s",
+              fmt::format(">= {:.0f}", kHistoryGoal),
+              history >= kHistoryGoal);
+}
+
+}  // namespace feedvault::bench

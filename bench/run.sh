@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Measures; `bash run.sh bench` builds first and calls this. With no argument the pipeline.
+#   bash run.sh bench [pipeline] [all|throughput|latency|backlog] [--messages N] [--backlog N]
+set -euo pipefail
+: "${FEEDVAULT_BUILD_DIR:?bash run.sh bench sets it}"
+
+what=${1:-pipeline}
+case $what in
+  pipeline)
+    [[ $# -eq 0 ]] || shift
+    exec "$FEEDVAULT_BUILD_DIR/bin/feedvault-bench" "$@"
+    ;;
+  -* | all | throughput | latency | backlog)
+    exec "$FEEDVAULT_BUILD_DIR/bin/feedvault-bench" "$@"
+    ;;
+  *)
+    echo "bench: unknown benchmark '$what'; there is: pipeline" >&2
+    exit 2
+    ;;
+esac
