@@ -43,6 +43,10 @@ class MariadbServer {
   /// The same, without the last line's end: for one value.
   std::string value(const std::string& statement, const std::string& database = "");
 
+  bool running() { return process_->running(); }
+  /// Where the data is, to be copied or put back while it is stopped.
+  std::string data_folder() const { return folder_.file("data"); }
+
   pid_t pid() const { return process_->pid(); }
   std::uint16_t port() const { return port_; }
   std::string socket() const { return folder_.file("sock"); }

@@ -37,6 +37,9 @@ class NatsServer {
   /// Loses the streams; only while it is stopped.
   void delete_streams();
 
+  /// Where the streams are, to be copied or put back while it is stopped.
+  std::string store_folder() const { return folder_.file("store"); }
+
   Process& process() { return *process_; }
   std::string log() const;
   /// Replaces `extra`; effective at the next start().
