@@ -168,6 +168,7 @@ Result<std::vector<QuarantinedMessage>> MysqlCatalogueReader::quarantined(std::u
   RETURN_IF_ERROR(query(
       sql + " ORDER BY id DESC LIMIT " + std::to_string(rows_max), "reading Quarantine", rows));
   std::vector<QuarantinedMessage> messages;
+  messages.reserve(rows.size());
   for (TextRow& row : rows) {
     messages.push_back(quarantined_message(row));
   }

@@ -36,9 +36,9 @@ struct [[nodiscard]] SqlError {
 }  // namespace feedvault::storage
 
 /// Leaves the function with the Status of a SqlError that is none.
-#define RETURN_IF_SQL_ERROR(expr, doing)                                \
-  do {                                                                  \
-    if (::feedvault::storage::SqlError error_ = (expr); !error_.ok()) { \
-      return error_.to_status(doing);                                   \
-    }                                                                   \
+#define RETURN_IF_SQL_ERROR(expr, doing)                                       \
+  do {                                                                         \
+    if (const ::feedvault::storage::SqlError& error_ = (expr); !error_.ok()) { \
+      return error_.to_status(doing);                                          \
+    }                                                                          \
   } while (false)

@@ -37,6 +37,7 @@ Result<std::vector<std::uint64_t>> Requeue::requested(std::size_t rows_max) {
       "reading Quarantine");
   RETURN_IF_SQL_ERROR(tables_.session().commit(), "reading Quarantine");
   std::vector<std::uint64_t> ids;
+  ids.reserve(rows.size());
   for (const TextRow& row : rows) {
     ids.push_back(number_in<std::uint64_t>(row[0]));
   }
