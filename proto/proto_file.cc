@@ -9,6 +9,7 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
 #include <google/protobuf/descriptor_database.h>
+#include <google/protobuf/stubs/logging.h>
 
 namespace feedvault {
 namespace {
@@ -123,6 +124,8 @@ Result<std::unique_ptr<ProtoFile>> ProtoFile::read(const std::string& path) {
       slash == std::string::npos ? "." : (slash == 0 ? "/" : path.substr(0, slash));
   const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
   auto parts = std::make_unique<Parts>(path, folder);
+  // The library would print warnings (no syntax statement) to stderr in a form of its own.
+  const google::protobuf::LogSilencer silence;
   parts->file = parts->pool.FindFileByName(name);
   if (parts->file == nullptr) {
     return invalid_argument(parts->errors.text());
