@@ -163,14 +163,14 @@ take_down() {
 # One line out of the controller's metrics. `previous`: what was catalogued at the last call.
 declare -A previous=()
 status_line() {
-  local feed seq published lag quarantined line='' rate
-  while read -r feed seq published lag quarantined; do
+  local feed seq lag quarantined line='' rate
+  while read -r feed seq lag quarantined; do
     rate=$(((seq - ${previous[$feed]:-$seq}) / STATUS_INTERVAL_S))
     previous[$feed]=$seq
-    line+="${line:+ | }$feed: $seq catalogued, $published published, $rate/s, lag $lag"
+    line+="${line:+ | }$feed: $seq catalogued, $rate/s, lag $lag"
     ((quarantined == 0)) || line+=", $quarantined quarantined"
   done < <(http_get "$FEEDVAULT_CONTROLLER_PORT" /metrics | awk '
-    match($1, /^feedvault_controller_(last_seq|published_seq|lag_messages|quarantined_total)\{/) {
+    match($1, /^feedvault_controller_(last_seq|lag_messages|quarantined_total)\{/) {
       name = substr($1, 22, RLENGTH - 22)
       split($1, parts, "\"")
       value[parts[2], name] = $2
@@ -178,9 +178,8 @@ status_line() {
     }
     END {
       for (i = 1; i <= feeds; i++)
-        printf "%s %d %d %d %d\n", order[i], value[order[i], "last_seq"],
-          value[order[i], "published_seq"], value[order[i], "lag_messages"],
-          value[order[i], "quarantined_total"]
+        printf "%s %d %d %d\n", order[i], value[order[i], "last_seq"],
+          value[order[i], "lag_messages"], value[order[i], "quarantined_total"]
     }' | sort)
   STATUS_LINE=${line:-the controller does not answer; it is being restarted}
   http_get "$FEEDVAULT_CONTROLLER_PORT" /readyz >/dev/null ||

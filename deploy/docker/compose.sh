@@ -90,5 +90,6 @@ docker_sql() { compose_exec database sh /feedvault/sql.sh "$@"; }
 docker_tool() { compose_exec controller feedvault "$@"; }
 
 docker_logs() {  # [NAME] [-f]
+  [[ -t 1 ]] || set -- --no-color "$@"
   compose --profile demo --profile upstream-feeds logs --tail 50 "$@"
 }

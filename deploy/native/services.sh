@@ -252,5 +252,5 @@ native_tool() {
   export_credentials
   BUILD_DIR=${FEEDVAULT_BUILD_DIR:-$ROOT/build/release}
   [[ -x $BUILD_DIR/bin/feedvault ]] || die "nothing is built yet: bash run.sh up"
-  "$BUILD_DIR/bin/feedvault" "$@"
+  FEEDVAULT_CONFIG=$CONFIG "$BUILD_DIR/bin/feedvault" "$@"
 }
