@@ -27,6 +27,7 @@ class FEEDVAULT_TSA(capability("mutex")) Mutex {
   std::mutex mutex_;
 };
 
+/// Holds a Mutex for the rest of the scope.
 class FEEDVAULT_TSA(scoped_lockable) MutexLock {
  public:
   explicit MutexLock(Mutex& mutex) FEEDVAULT_TSA(acquire_capability(mutex)) : mutex_(mutex) {
