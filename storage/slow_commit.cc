@@ -11,13 +11,17 @@ SlowCommit::SlowCommit(FeedTables& tables,
     : tables_(tables), batch_(batch), epoch_(epoch), first_last_seq_(last_seq) {}
 
 Result<CommitOutcome> SlowCommit::run() {
-  // Each further attempt knows at least one more row that the schema refuses, so this ends.
   for (;;) {
+    const std::size_t refused_before = refused_.size();
     ASSIGN_OR_RETURN(const bool committed, attempt());
     if (committed) {
       return std::move(outcome_);
     }
     RETURN_IF_SQL_ERROR(tables_.session().rollback(), "ROLLBACK");
+    // Each further attempt knows at least one more row that the schema refuses, so this ends.
+    if (refused_.size() == refused_before) {
+      return unavailable("the database refuses a batch, but none of its messages: try again");
+    }
   }
 }
 
@@ -182,7 +186,8 @@ Status SlowCommit::probe(std::span<const MessageRow> rows, std::span<const std::
     return {};
   }
   if (error.error_class() == ErrorClass::kDuplicateKey && !refused_more_) {
-    // Every id was looked up under the feed's lock, so it is the number that is taken.
+    // Every id was looked up under the feed's lock, so it is the number that is taken. (Later, the
+    // lock is gone, and a successor may be at work.)
     return {StatusCode::kCorruption,
             "Messages has rows beyond Feeds.last_seq of '" + tables_.feed().name +
                 "': " + error.text + "; somebody else has written there"};
@@ -199,10 +204,12 @@ Status SlowCommit::probe(std::span<const MessageRow> rows, std::span<const std::
     }
     return {};
   }
-  // This attempt is rolled back anyway; it goes on only to find every such row at once. A failed
-  // insert of several statements leaves the rows of its first ones behind: they are duplicates now
-  // and taken already.
+  // This attempt ends in a rollback anyway and goes on only to find every such row at once. Rolling
+  // back now takes away what the statements before the failed one have inserted, which would be in
+  // the halves' way. The feed's lock goes too: the next attempt takes it and checks the epoch
+  // again.
   refused_more_ = true;
+  RETURN_IF_SQL_ERROR(tables_.session().rollback(), "ROLLBACK");
   const std::size_t half = rows.size() / 2;
   RETURN_IF_ERROR(probe(rows.first(half), indexes.first(half)));
   return probe(rows.subspan(half), indexes.subspan(half));

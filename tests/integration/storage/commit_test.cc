@@ -67,6 +67,7 @@ TEST_F(CommitTest, MovesThePositionWithoutMessages) {
   batch.batch.messages.clear();
   EXPECT_EQ(fates(commit(*catalogue, batch)), "last 0");
   EXPECT_EQ(value("SELECT stream_seq,last_seq FROM Feeds"), "7\t0");
+  EXPECT_EQ(fates(commit(*catalogue, batch)), "last 0") << "matched rows count, not changed ones";
 }
 
 TEST_F(CommitTest, DropsAMessageThatItHas) {
@@ -178,6 +179,24 @@ TEST_F(CommitTest, IsolatesRowsThatTheSchemaRefuses) {
                   "ORDER BY stream_seq"),
             "2\tid too long\t1\n4\tbad json\t1\n5\tbad time\t1");
   EXPECT_EQ(value("SELECT GROUP_CONCAT(id ORDER BY seq) FROM Messages"), "a,c,f");
+}
+
+TEST_F(CommitTest, IsolatesRefusedRowsOfALargeBatch) {
+  const auto catalogue = writer();
+  TestBatch batch;
+  for (int i = 0; i < 3000; ++i) {
+    const bool bad = i == 0 || i == 2500 || i == 2501;
+    batch.message((bad ? std::string(256, 'x') : "id-") + std::to_string(i), "data");
+  }
+  const CommitOutcome outcome = commit(*catalogue, batch);
+  EXPECT_EQ(outcome.last_seq, 2997U);
+  EXPECT_EQ(outcome.items[0].fate, CommitOutcome::Fate::kQuarantined);
+  EXPECT_EQ(outcome.items[1].seq, 1U);
+  EXPECT_EQ(outcome.items[2499].seq, 2499U);
+  EXPECT_EQ(outcome.items[2502].seq, 2500U);
+  EXPECT_EQ(value("SELECT COUNT(*),MAX(seq) FROM Messages"), "2997\t2997");
+  EXPECT_EQ(value("SELECT GROUP_CONCAT(stream_seq ORDER BY stream_seq) FROM Quarantine"),
+            "1,2501,2502");
 }
 
 TEST_F(CommitTest, StoresADuplicateOfARefusedRowThatIsFine) {
