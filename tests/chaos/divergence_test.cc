@@ -92,6 +92,29 @@ TEST(CrashMatrix, C10_IngestIsDeletedAndMadeAnew) {
             "2");
 }
 
+// Messages that somebody deleted before they could be read are gone; that is recorded, not passed
+// over in silence.
+TEST(CrashMatrix, C10_MessagesDeletedBeforeTheyWereReadAreAGap) {
+  Installation installation;
+  FeedUnderTest& events = installation.events();
+  installation.start_ready("a");
+  events.producer.plain(10);
+  ASSERT_TRUE(events.verify());
+  installation.controller("a").kill_hard();
+  for (int i = 0; i < 5; ++i) {
+    events.producer.publish(events.producer.fresh_payload());
+  }
+  auto connection =
+      nats::Connection::open(installation.config().nats, {.name = "operator", .on_state = nullptr});
+  ASSERT_TRUE(connection.has_value());
+  nats::JetStream jetstream(**connection, std::chrono::seconds(5));
+  ASSERT_TRUE(jetstream.purge_below("INGEST_events", 16).ok());
+  events.producer.plain(5);
+  installation.start_ready("a");
+  EXPECT_TRUE(installation.verify({.ingest_is_whole = false}));
+  EXPECT_EQ(installation.value("SELECT CONCAT(first_seq, '-', last_seq) FROM Gaps"), "11-15");
+}
+
 TEST(CrashMatrix, C11_FeedStreamLostItsTail) {
   Installation installation;
   FeedUnderTest& events = installation.events();

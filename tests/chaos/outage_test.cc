@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "client/nats/jetstream.h"
 #include "tests/chaos/load.h"
 #include "tests/support/installation.h"
 
@@ -87,6 +88,40 @@ TEST(Outage, SubscriberIsRestartedUnderLoad) {
     }
   }
   EXPECT_TRUE(installation.verify());
+}
+
+TEST(Standby, TwoControllersStartAtOnceOnNothing) {
+  Installation installation;
+  ControllerProcess& a = installation.start_controller("a");
+  ControllerProcess& b = installation.start_controller("b");
+  ASSERT_TRUE(eventually([&] { return a.ready() && b.ready(); }, std::chrono::seconds(20)))
+      << a.log() << b.log();
+  {
+    const Load load(installation);
+    ASSERT_TRUE(installation.executions().wait_until_published(100));
+  }
+  EXPECT_TRUE(installation.verify());
+}
+
+// The ingest stream keeps a catalogued message for a while and then lets it go; a restart in
+// between must neither read again what is gone nor miss it.
+TEST(Keep, CataloguedMessagesArePurgedFromTheIngestStream) {
+  Installation installation;
+  const Environment keep = {{"FEEDVAULT_INGEST_KEEP_S", "1"}};
+  installation.start_ready("a", keep);
+  {
+    const Load load(installation);
+    const auto purged = [&] {
+      auto connection = nats::Connection::open(installation.config().nats,
+                                               {.name = "purged", .on_state = nullptr});
+      nats::JetStream jetstream(**connection, std::chrono::seconds(5));
+      return jetstream.stream_info("INGEST_executions")->first_seq > 1;
+    };
+    ASSERT_TRUE(eventually(purged)) << installation.controller("a").log();
+    installation.start_ready("a", keep);
+  }
+  EXPECT_TRUE(installation.verify({.ingest_is_whole = false}));
+  EXPECT_EQ(installation.value("SELECT COUNT(*) FROM Gaps"), "0");
 }
 
 TEST(Stop, SigtermUnderLoadCommitsAndPublishesWhatItHolds) {

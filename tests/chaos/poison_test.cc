@@ -114,6 +114,39 @@ TEST(CrashMatrix, C14_AnOutageOfTheDatabaseQuarantinesNothing) {
   EXPECT_EQ(installation.value("SELECT COUNT(*) FROM Quarantine"), "0");
 }
 
+TEST(CrashMatrix, C14_AReadOnlyDatabaseQuarantinesNothing) {
+  Installation installation;
+  ControllerProcess& a = installation.start_ready("a");
+  {
+    const Load load(installation);
+    ASSERT_TRUE(installation.executions().wait_until_published(50));
+    installation.sql("SET GLOBAL read_only = 1");
+    EXPECT_TRUE(eventually([&] { return a.get("/readyz").status == 503; }));
+    installation.sql("SET GLOBAL read_only = 0");
+  }
+  EXPECT_TRUE(installation.verify());
+  EXPECT_EQ(installation.value("SELECT COUNT(*) FROM Quarantine"), "0");
+}
+
+// What is not quarantined must be publishable, or it would stop the feed for ever.
+TEST(CrashMatrix, C14_TheLargestMessageWithTheLongestIdGetsThrough) {
+  Installation installation;
+  FeedUnderTest& events = installation.events();
+  installation.start_ready("a");
+  const std::size_t limit = installation.config().ingest.message_bytes_max;
+  const std::size_t overhead = large_payload(limit).size() - limit;
+  const Sent largest{.id = std::string(255, 'i'), .payload = large_payload(limit - overhead)};
+  ASSERT_EQ(largest.payload.size(), limit);
+  events.producer.publish(largest.payload, largest.id);
+  events.producer.note(largest);
+  events.producer.publish(large_payload(limit - overhead + 1));
+  events.producer.plain(1);
+  EXPECT_TRUE(installation.verify());
+  EXPECT_EQ(events.checker.quarantined().size(), 1U);
+  installation.start_ready("a");
+  EXPECT_TRUE(installation.verify());
+}
+
 TEST(CrashMatrix, C14_TooManyBadInARowStopTheFeed) {
   Installation installation;
   FeedUnderTest& events = installation.events();
@@ -212,6 +245,39 @@ TEST(CrashMatrix, C15_IdsAreComparedByteByByte) {
     producer.note(message);
   }
   EXPECT_TRUE(installation.verify());
+}
+
+// The newest row is compared with the feed stream at every start: an id that changes on its way
+// through the headers would stop the feed there.
+TEST(CrashMatrix, C15_UnusualIdsSurviveARestart) {
+  Installation installation;
+  Producer& producer = installation.events().producer;
+  installation.start_ready("a");
+  for (const char* id :
+       {"with blanks in it", "a:b", "tab\there", "\xc3\xa9\xe2\x82\xac", "\xff\xfe"}) {
+    const Sent message{.id = id, .payload = producer.fresh_payload()};
+    producer.publish(message.payload, message.id);
+    producer.note(message);
+    ASSERT_TRUE(installation.events().verify()) << id;
+    installation.start_ready("a");
+  }
+  EXPECT_TRUE(installation.verify());
+}
+
+TEST(CrashMatrix, C15_AnIdWithBlanksAroundItSurvivesARestart) {
+  Installation installation;
+  Producer& producer = installation.events().producer;
+  installation.start_ready("a");
+  for (const char* id : {" before", "after ", "\tboth\t"}) {
+    producer.publish(producer.fresh_payload(), id);
+    installation.executions().producer.acknowledged(1);
+    ASSERT_TRUE(installation.executions().verify());
+    installation.start_ready("a");
+  }
+  ASSERT_TRUE(installation.events().wait_until_published(3));
+  const auto rows = installation.events().checker.table();
+  EXPECT_EQ(rows, installation.events().checker.feed_stream());
+  EXPECT_TRUE(eventually([&] { return installation.events().subscriber.received() == rows; }));
 }
 
 class Requeue : public ::testing::Test {

@@ -98,6 +98,27 @@ TEST(CrashMatrix, C8_ZombieGoesOnAfterItsCommitIsSent) {
   freeze_and_thaw("commit.sent", 20);
 }
 
+// The fence by itself: the database session of the fenced controller lives, and so does its
+// election. Only the epoch says that somebody else writes now.
+TEST(CrashMatrix, C8_RaisedEpochFencesALiveSession) {
+  Installation installation;
+  ControllerProcess& a = installation.start_ready("a");
+  {
+    const Load load(installation);
+    ASSERT_TRUE(installation.executions().wait_until_published(100));
+    for (int i = 0; i < 3; ++i) {
+      const auto before = installation.executions().checker.summary().state;
+      installation.sql("UPDATE Feeds SET epoch = epoch + 10");
+      // It had to take over again before it could write anything.
+      EXPECT_TRUE(eventually([&] {
+        const auto now = installation.executions().checker.summary().state;
+        return now.epoch == before.epoch + 11 && now.last_seq > before.last_seq;
+      })) << a.log();
+    }
+  }
+  EXPECT_TRUE(installation.verify());
+}
+
 TEST(CrashMatrix, C9_ZombiePublishesARowThatItsSuccessorPublished) {
   freeze_and_thaw("publish.before", 50);
 }
