@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/config.h"
+#include "base/status.h"
+
+namespace feedvault::cli {
+
+// The commands of the program `feedvault`. Each prints its result to stdout, problems to stderr,
+// and returns the exit code.
+
+constexpr int kExitOk = 0;
+constexpr int kExitProblem = 1;  // something is wrong, or is not there
+constexpr int kExitUsage = 2;    // arguments or configuration
+
+struct TailOptions {
+  std::string feed;
+  std::string from = "new";
+  bool json = false;
+  std::uint64_t count = 0;  // 0: until stopped
+};
+/// Until `count` messages are printed, SIGINT, SIGTERM, or a closed stdout. Requires that these
+/// signals are blocked in every thread.
+int tail(const Config& config, const TailOptions& options);
+
+struct StatusOptions {
+  bool json = false;
+};
+int status(const Config& config, const StatusOptions& options);
+
+struct QuarantineListOptions {
+  std::string feed;  // empty: all
+  std::uint32_t limit = 100;
+  bool json = false;
+};
+int quarantine_list(const Config& config, const QuarantineListOptions& options);
+int quarantine_show(const Config& config, std::uint64_t id);
+/// The message's bytes, as received, to stdout.
+int quarantine_export(const Config& config, std::uint64_t id);
+
+struct RequeueOptions {
+  std::vector<std::uint64_t> ids;
+  bool all = false;  // everything of `feed` that waits in quarantine
+  std::string feed;
+};
+int quarantine_requeue(const Config& config, const RequeueOptions& options);
+
+/// "feedvault: <what>: <status>" to stderr; the exit code that fits.
+int report(const std::string& what, const Status& problem);
+
+/// The feed of that name; when there is none, says so with the names that exist.
+const FeedConfig* find_feed(const Config& config, const std::string& name);
+
+/// For people's eyes: no control characters, cut to `bytes_max`.
+std::string printable(const std::string& text, std::size_t bytes_max = 200);
+
+}  // namespace feedvault::cli
