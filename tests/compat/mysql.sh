@@ -29,6 +29,7 @@ apt_mirror() {
   { sed -n 's/^URIs:[[:space:]]*\([^[:space:]]*\).*/\1/p' /etc/apt/sources.list.d/*.sources
     sed -n 's/^deb[[:space:]]\(\[[^]]*\][[:space:]]*\)\{0,1\}\([^[:space:]]*\).*/\2/p' \
         /etc/apt/sources.list /etc/apt/sources.list.d/*.list
+    true  # a machine has one format or the other
   } 2>/dev/null | grep -E '/debian/?$' | head -n 1
 }
 
