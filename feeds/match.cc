@@ -102,7 +102,9 @@ Match::Match(event::sport_type sport, std::uint64_t number, Dice& dice)
     : sport_(sport), seconds_(period_seconds(sport)) {
   if (has_teams(sport)) {
     for (std::string& side : sides_) {
-      side = fmt::format("{} {}", dice.pick(kCities), dice.pick(kTeams));
+      // One after the other: compilers evaluate arguments and operands in orders of their own.
+      const char* city = dice.pick(kCities);
+      side = fmt::format("{} {}", city, dice.pick(kTeams));
     }
   } else {
     sides_[0] = dice.pick(kPeople);
@@ -178,7 +180,8 @@ const char* Match::play_boxing(Dice& dice) {
 }
 
 const char* Match::play_golf(Dice& dice) {
-  const int strokes = 3 + static_cast<int>(dice.below(3)) + (dice.chance(10) ? 1 : 0);
+  int strokes = 3 + static_cast<int>(dice.below(3));
+  strokes += dice.chance(10) ? 1 : 0;
   score_[side_] += strokes;
   const char* what = strokes == 3 ? "birdie" : strokes == 4 ? "par" : "bogey";
   if (side_ == 1) {

@@ -107,8 +107,7 @@ class RandomMessages {
     const char* values[] = {"",
                             "plain",
                             "\"quoted\\ \n\r\t\x01\x1f\x7f",
-                            "Gr\xC3\xBC\xC3\x9F"
-                            "e \xF0\x9F\x8F\x88",
+                            "Gr\xC3\xBC\xC3\x9F \xF0\x9F\x8F\x88",
                             "</script>"};
     return values[random_() % std::size(values)];
   }
