@@ -71,8 +71,8 @@ FeedMetrics::FeedMetrics(Metrics& metrics, const std::string& feed) {
 
   commit_seconds = metrics.histogram(
       full_name("commit_seconds"), "Duration of a transaction", kLatencyBounds, labels);
-  commit_rows =
-      metrics.histogram(full_name("commit_messages"), "Messages in a transaction", kRowBounds, labels);
+  commit_rows = metrics.histogram(
+      full_name("commit_messages"), "Messages in a transaction", kRowBounds, labels);
   capture_to_commit_seconds = metrics.histogram(
       full_name("capture_to_commit_seconds"),
       "From storage in the ingest stream to the commit, oldest message of a batch",

@@ -107,8 +107,8 @@ class Publisher {
   Mutex ack_mutex_;
   CondVar ack_arrived_;
   SteadyTime last_ack_ GUARDED_BY(ack_mutex_);
-  /// Somebody waits for this seq to be acknowledged; 0: nobody. Waking the publisher for each PubAck
-  /// would cost a context switch a message.
+  /// Somebody waits for this seq to be acknowledged; 0: nobody. Waking the publisher for each
+  /// PubAck would cost a context switch a message.
   std::uint64_t awaited_seq_ GUARDED_BY(ack_mutex_) = 0;
   /// One row at a time is followed from capture to PubAck, for the latency histogram; seq 0: none.
   std::uint64_t sampled_seq_ GUARDED_BY(ack_mutex_) = 0;
