@@ -209,6 +209,10 @@ check_everything() {
   remove_installation
 }
 
+# One cache of image layers for both, where BuildKit can be had.
+if docker buildx version >/dev/null 2>&1; then
+  export DOCKER_BUILDKIT=1 COMPOSE_DOCKER_CLI_BUILD=1
+fi
 PROJECT=none compose_was_there=''
 trap clean_up EXIT
 trap 'exit 130' INT TERM
