@@ -76,8 +76,8 @@ debian_image() {
   if docker image inspect "$FEEDVAULT_DEBIAN_IMAGE" >/dev/null 2>&1; then return; fi
   local mirror
   mirror=$(awk '$1 == "URIs:" {print $2; exit} $1 == "deb" {print $2; exit}' \
-    /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null)
-  debootstrap --variant=minbase bookworm "$WORK/rootfs" "${mirror:-http://deb.debian.org/debian}" \
+    /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null) || true
+  debootstrap --variant=minbase bookworm "$WORK/rootfs" ${mirror:+"$mirror"} \
     >"$WORK/debootstrap.log" 2>&1 || fail "debootstrap: $(tail -n 3 "$WORK/debootstrap.log")"
   # The way to packages is this machine's.
   rm -f "$WORK/rootfs/etc/apt/sources.list"
