@@ -36,7 +36,7 @@ class Chaos {
     std::this_thread::sleep_for(milliseconds(between(50, 600)));  // undisturbed for a while
     const std::string victim = between(0, 1) == 0 ? "a" : "b";
     ControllerProcess& controller = installation_.controller(victim);
-    switch (between(0, 9)) {
+    switch (between(0, 11)) {
       case 0:
       case 1:
       case 2:
@@ -63,6 +63,12 @@ class Chaos {
         installation_.broker().kill_hard();
         std::this_thread::sleep_for(milliseconds(between(0, 300)));
         installation_.broker().start();
+        break;
+      case 9:
+      case 10:
+        note("restart subscribers");
+        installation_.events().subscriber.restart();
+        installation_.executions().subscriber.restart();
         break;
       default:
         note("kill -9 database");
