@@ -1,5 +1,6 @@
 #include "base/http_server.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <list>
@@ -42,7 +43,7 @@ class Session : public std::enable_shared_from_this<Session> {
  public:
   Session(tcp::socket socket,
           Sessions& sessions,
-          const HttpServer::Handler& handler,
+          const HttpServer::QueryHandler& handler,
           std::chrono::milliseconds idle_max)
       : stream_(std::move(socket)),
         buffer_(kBufferBytesMax),
@@ -100,12 +101,15 @@ class Session : public std::enable_shared_from_this<Session> {
       return {405, "text/plain; charset=utf-8", "only GET and HEAD\n"};
     }
     const std::string_view target(request.target().data(), request.target().size());
-    const std::string_view path = target.substr(0, target.find_first_of("?#"));
+    const std::size_t path_end = std::min(target.find_first_of("?#"), target.size());
+    const std::string_view path = target.substr(0, path_end);
     if (path.empty() || path.front() != '/') {
       return {400, "text/plain; charset=utf-8", "the target is not a path\n"};
     }
     try {
-      return handler_(path);
+      std::string_view query = target.substr(path_end);
+      query = query.substr(0, query.find('#'));
+      return handler_(path, query.empty() ? query : query.substr(1));
     } catch (const std::exception& problem) {
       return {500, "text/plain; charset=utf-8", fmt::format("{}\n", problem.what())};
     }
@@ -169,7 +173,7 @@ class Session : public std::enable_shared_from_this<Session> {
   Sessions& sessions_;
   Sessions::iterator place_;
   bool listed_ = true;
-  const HttpServer::Handler& handler_;
+  const HttpServer::QueryHandler& handler_;
   std::chrono::milliseconds idle_max_;
   std::optional<http::request_parser<http::empty_body>> parser_;
   http::response<http::string_body> message_;
@@ -179,7 +183,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
 class BeastServer final : public HttpServer {
  public:
-  BeastServer(Handler handler, std::chrono::milliseconds idle_max)
+  BeastServer(QueryHandler handler, std::chrono::milliseconds idle_max)
       : handler_(std::move(handler)), idle_max_(idle_max) {}
   BeastServer(const BeastServer&) = delete;
   BeastServer& operator=(const BeastServer&) = delete;
@@ -252,7 +256,7 @@ class BeastServer final : public HttpServer {
     sessions_.back()->start(std::prev(sessions_.end()));
   }
 
-  Handler handler_;
+  QueryHandler handler_;
   std::chrono::milliseconds idle_max_;
   asio::io_context context_{1};
   Sessions sessions_;  // their sockets go before the context
@@ -268,6 +272,20 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(const std::string& bind,
                                                       std::uint16_t port,
                                                       Handler handler,
                                                       std::chrono::milliseconds idle_max) {
+  return start_with_query(
+      bind,
+      port,
+      [handler = std::move(handler)](std::string_view path, std::string_view /*query*/) {
+        return handler(path);
+      },
+      idle_max);
+}
+
+Result<std::unique_ptr<HttpServer>> HttpServer::start_with_query(
+    const std::string& bind,
+    std::uint16_t port,
+    QueryHandler handler,
+    std::chrono::milliseconds idle_max) {
   auto server = std::make_unique<BeastServer>(std::move(handler), idle_max);
   RETURN_IF_ERROR(server->listen(bind, port));
   return std::unique_ptr<HttpServer>(std::move(server));

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -184,8 +183,6 @@ class Monitoring {
       EXCLUDES_LOCK(mutex_);
 
  private:
-  HttpResponse route(std::string_view path, std::string_view query) EXCLUDES_LOCK(mutex_);
-
   MonitoringSource& source_;
   Mutex mutex_;
   std::map<std::string, std::uint64_t, std::less<>> requests_ GUARDED_BY(mutex_);  // by path

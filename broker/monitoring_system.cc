@@ -1,0 +1,273 @@
+// $SYS.REQ.>: the same answers for tools that ask over NATS.
+//
+//   $SYS.REQ.SERVER.PING                 short statistics, system users only
+//   $SYS.REQ.SERVER.<PING|id>.<WHAT>     WHAT: STATSZ, VARZ, CONNZ ...; system users only,
+//                                        but PING.CONNZ for everybody, about his own account
+//   $SYS.REQ.ACCOUNT.PING.<WHAT>         CONNZ, STATZ; everybody, about his own account
+//   $SYS.REQ.ACCOUNT.<name>.<WHAT>       CONNZ, STATZ, SUBSZ, INFO; system users only
+//   $SYS.REQ.USER.INFO                   who am I; everybody
+
+#include <nlohmann/json.hpp>
+
+#include "broker/monitoring.h"
+#include "broker/monitoring_format.h"
+#include "broker/monitoring_json.h"
+
+namespace feedvault::broker {
+namespace {
+
+constexpr std::string_view kServerPrefix = "$SYS.REQ.SERVER.";
+constexpr std::string_view kAccountPrefix = "$SYS.REQ.ACCOUNT.";
+// Requests are options; nobody needs more.
+constexpr std::size_t kRequestBytesMax = 64 << 10;
+
+bool take_prefix(std::string_view& text, std::string_view prefix) {
+  if (text.substr(0, prefix.size()) != prefix) {
+    return false;
+  }
+  text.remove_prefix(prefix.size());
+  return true;
+}
+
+// Members of a request that have another type than expected count as absent.
+template <typename T>
+T member(const nlohmann::json& request, const char* key, T otherwise) {
+  const auto found = request.find(key);
+  if (found == request.end()) {
+    return otherwise;
+  }
+  if constexpr (std::is_same_v<T, bool>) {
+    return found->is_boolean() ? found->get<bool>() : otherwise;
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return found->is_string() ? found->get<std::string>() : otherwise;
+  } else {
+    return found->is_number_integer() ? found->get<T>() : otherwise;
+  }
+}
+
+ConnzOptions connz_request(const nlohmann::json& request) {
+  ConnzOptions options;
+  options.sort = member<std::string>(request, "sort", "");
+  options.auth = member(request, "auth", false);
+  options.subscriptions = member(request, "subscriptions", false);
+  options.subscriptions_detail = member(request, "subscriptions_detail", false);
+  options.offset = member<std::int64_t>(request, "offset", 0);
+  options.limit = member<std::int64_t>(request, "limit", 0);
+  options.cid = member<std::uint64_t>(request, "cid", 0);
+  options.user = member<std::string>(request, "user", "");
+  options.account = member<std::string>(request, "acc", "");
+  options.filter_subject = member<std::string>(request, "filter_subject", "");
+  using State = ConnzOptions::State;
+  const std::int64_t state = member<std::int64_t>(request, "state", 0);
+  options.state = state == 1 ? State::kClosed : (state == 2 ? State::kAll : State::kOpen);
+  return options;
+}
+
+SubszOptions subsz_request(const nlohmann::json& request) {
+  SubszOptions options;
+  options.subscriptions = member(request, "subscriptions", false);
+  options.offset = member<std::int64_t>(request, "offset", 0);
+  options.limit = member<std::int64_t>(request, "limit", 0);
+  options.account = member<std::string>(request, "account", "");
+  options.test = member<std::string>(request, "test", "");
+  return options;
+}
+
+/// One request: what it is about, and the answer's "data" or the error instead.
+class Request {
+ public:
+  Request(MonitoringSource& source, const nlohmann::json& body, const SystemRequester& requester)
+      : source_(source), body_(body), requester_(requester), server_(source.server_snapshot()) {}
+
+  const ServerSnapshot& server() const { return server_; }
+
+  // Some requests go to all servers, of which they want some.
+  bool meant_for_us() const {
+    const std::string name = member<std::string>(body_, "server_name", "");
+    const std::string host = member<std::string>(body_, "host", "");
+    return (name.empty() || server_.server_name.find(name) != std::string::npos) &&
+           (host.empty() || server_.options->host.find(host) != std::string::npos) &&
+           member<std::string>(body_, "cluster", "").empty();
+  }
+
+  Result<Json> connz(const std::string& account) {
+    ConnzOptions options = connz_request(body_);
+    if (!account.empty()) {
+      options.account = account;
+    }
+    RETURN_IF_ERROR(check_connz(options));
+    return connz_json(server_, source_.connection_snapshots(connection_query(options)), options);
+  }
+
+  Result<Json> subsz(const std::string& account) {
+    SubszOptions options = subsz_request(body_);
+    if (!account.empty()) {
+      options.account = account;
+      options.subscriptions = true;
+    }
+    RETURN_IF_ERROR(check_subsz(options));
+    std::vector<SubscriptionSnapshot> list;
+    if (options.subscriptions) {
+      list = source_.subscription_snapshots();
+    }
+    return subsz_json(server_,
+                      source_.subject_index_snapshot(),
+                      std::move(list),
+                      options,
+                      /*always_paged=*/true);
+  }
+
+  // nullopt: no such request.
+  std::optional<Result<Json>> server_data(std::string_view what,
+                                          const std::map<std::string, std::uint64_t>& requests) {
+    if (what == "CONNZ") {
+      return connz(requester_.system ? "" : requester_.account);
+    }
+    if (!requester_.system) {
+      return std::nullopt;
+    }
+    if (what == "VARZ") {
+      return varz_json(server_, requests);
+    }
+    if (what == "SUBSZ") {
+      return subsz("");
+    }
+    if (what == "ROUTEZ") {
+      return routez_json(server_);
+    }
+    if (what == "GATEWAYZ") {
+      return gatewayz_json(server_);
+    }
+    if (what == "LEAFZ") {
+      return leafz_json(server_);
+    }
+    if (what == "JSZ") {
+      return jsz_json(server_);
+    }
+    if (what == "HEALTHZ") {
+      return healthz_json(source_.health_problem());
+    }
+    if (what == "ACCOUNTZ") {
+      return accountz_json(server_, member<std::string>(body_, "account", ""));
+    }
+    return std::nullopt;
+  }
+
+  std::optional<Result<Json>> account_data(std::string_view account, std::string_view what) {
+    const bool own = account == "PING";
+    if (!own && !requester_.system) {
+      return std::nullopt;
+    }
+    const bool everything = own && requester_.system;
+    const std::string name = everything ? "" : (own ? requester_.account : std::string(account));
+    if (what == "CONNZ") {
+      return connz(name);
+    }
+    if (what == "STATZ") {
+      return accstatz_json(server_, /*unused=*/!name.empty(), name);
+    }
+    if (what == "SUBSZ" && !own) {
+      return subsz(name);
+    }
+    if (what == "INFO" && !own) {
+      auto found = accountz_json(server_, name);
+      return found.has_value() ? Result<Json>((*found)["account_detail"]) : found;
+    }
+    return std::nullopt;
+  }
+
+  Json user_info() const {
+    Json json = Json::object();
+    json["user"] = requester_.user;
+    json["account"] = requester_.account;
+    return json;
+  }
+
+ private:
+  MonitoringSource& source_;
+  const nlohmann::json& body_;
+  const SystemRequester& requester_;
+  const ServerSnapshot server_;
+};
+
+Json server_json(const ServerSnapshot& server, std::uint64_t sequence) {
+  Json json = Json::object();
+  json["name"] = server.server_name;
+  json["host"] = server.options->host;
+  json["id"] = server.server_id;
+  json["ver"] = server.version;
+  if (!server.options->server_tags.empty()) {
+    json["tags"] = server.options->server_tags;
+  }
+  json["seq"] = sequence;
+  json["jetstream"] = server.options->jetstream.enabled;
+  json["time"] = format_time(server.now_ns);
+  return json;
+}
+
+}  // namespace
+
+std::optional<std::string> Monitoring::answer_system_request(std::string_view subject,
+                                                             std::string_view payload,
+                                                             const SystemRequester& requester) {
+  if (subject.substr(0, 9) != "$SYS.REQ.") {
+    return std::nullopt;
+  }
+  nlohmann::json body = nlohmann::json::object();
+  if (!payload.empty() && payload.size() <= kRequestBytesMax) {
+    body = nlohmann::json::parse(payload, nullptr, /*allow_exceptions=*/false);
+  }
+  std::map<std::string, std::uint64_t> requests;
+  std::uint64_t sequence = 0;
+  {
+    MutexLock lock(mutex_);
+    sequence = ++system_answers_;
+    requests.insert(requests_.begin(), requests_.end());
+  }
+  const bool readable = body.is_object();
+  if (!readable) {
+    body = nlohmann::json::object();
+  }
+  Request request(source_, body, requester);
+  const char* key = "data";
+  std::optional<Result<Json>> answer;
+  std::string_view rest = subject;
+  if (subject == "$SYS.REQ.USER.INFO") {
+    answer = request.user_info();
+  } else if (take_prefix(rest, kServerPrefix)) {
+    const std::string_view whom = rest.substr(0, rest.find('.'));
+    const std::string_view what = whom.size() < rest.size() ? rest.substr(whom.size() + 1) : "";
+    if ((whom != "PING" && (!requester.system || whom != request.server().server_id)) ||
+        !request.meant_for_us()) {
+      return std::nullopt;
+    }
+    if ((what.empty() && whom == "PING") || what == "STATSZ") {
+      if (requester.system) {
+        key = "statsz";
+        answer = statsz_json(request.server());
+      }
+    } else {
+      answer = request.server_data(what, requests);
+    }
+  } else if (take_prefix(rest, kAccountPrefix)) {
+    const std::size_t dot = rest.rfind('.');
+    if (dot != std::string_view::npos) {
+      answer = request.account_data(rest.substr(0, dot), rest.substr(dot + 1));
+    }
+  }
+  if (!answer) {
+    return std::nullopt;
+  }
+  Json json = Json::object();
+  json["server"] = server_json(request.server(), sequence);
+  if (readable && answer->has_value()) {
+    json[key] = **answer;
+  } else {
+    Json& error = json["error"] = Json::object();
+    error["code"] = readable && answer->error().code() == StatusCode::kNotFound ? 404 : 400;
+    error["description"] = readable ? answer->error().message() : "the request is no JSON object";
+  }
+  return json_text(json, /*pretty=*/false);
+}
+
+}  // namespace feedvault::broker
