@@ -74,8 +74,9 @@ class FastReader {
     text = rest_.substr(0, end);
     rest_.remove_prefix(end + 1);
     for (const char c : text) {
-      if (c == '\\' || static_cast<unsigned char>(c) < 0x20) {
-        return false;
+      const auto byte = static_cast<unsigned char>(c);
+      if (c == '\\' || byte < 0x20 || byte >= 0x7F) {
+        return false;  // escapes and UTF-8 are the slow reader's business
       }
     }
     return true;
