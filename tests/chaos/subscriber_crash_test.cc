@@ -2,8 +2,7 @@
 // that is saved beside the effect, the message comes again, with the same seq, so that it can be
 // known; with a position store that saves both at once, it does not.
 
-#include <signal.h>
-
+#include <csignal>
 #include <fstream>
 #include <numeric>
 
