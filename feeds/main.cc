@@ -1,10 +1,11 @@
 // feedvault-feeds: demo producers of both feeds.
 
 #include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
+#include <exception>
 #include <optional>
 #include <random>
 #include <thread>
@@ -21,6 +22,7 @@ namespace {
 
 constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
+constexpr int kProducerEnded = SIGUSR1;
 
 struct Arguments {
   std::string config_path = "config.toml";
@@ -36,8 +38,8 @@ int complain(const Status& status) {
   return status.code() == StatusCode::kInvalidArgument ? kExitUsage : kExitFailed;
 }
 
-// Runs the producer on a thread of its own while this one waits for SIGTERM and SIGINT, which
-// must be blocked in all threads.
+// Runs the producer on a thread of its own while this one waits for one of the signals, which must
+// be blocked in all threads.
 Result<ProducerTally> produce_until_signal(const Config& config,
                                            const ProducerOptions& options,
                                            const sigset_t& signals) {
@@ -46,7 +48,7 @@ Result<ProducerTally> produce_until_signal(const Config& config,
   const pthread_t waiting = ::pthread_self();
   std::thread producer([&] {
     result = produce(config, options, stop);
-    ::pthread_kill(waiting, SIGTERM);  // ends the wait below
+    ::pthread_kill(waiting, kProducerEnded);  // ends the wait below
   });
   int signal = 0;
   ::sigwait(&signals, &signal);
@@ -60,6 +62,7 @@ int run(Arguments arguments) {
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  sigaddset(&signals, kProducerEnded);
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   ::signal(SIGPIPE, SIG_IGN);  // a closed connection is an error code, not a death
 
@@ -96,14 +99,11 @@ int run(Arguments arguments) {
   return 0;
 }
 
-}  // namespace
-}  // namespace feedvault
-
-int main(int argc, char** argv) {
+int parse_and_run(int argc, char** argv) {
   CLI::App app(
       "Publishes demo messages of Feedvault's two feeds: matches of seven sports, and "
       "executions whose prices move");
-  feedvault::Arguments arguments;
+  Arguments arguments;
   app.add_option("-c,--config", arguments.config_path, "Configuration file")
       ->envname("FEEDVAULT_CONFIG")
       ->capture_default_str();
@@ -123,11 +123,23 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"plain", "acknowledged"}))
       ->capture_default_str();
   app.add_option("--url", arguments.url, "Broker, in place of the configuration's");
-  app.set_version_flag("-v,--version", std::string("feedvault-feeds ") + feedvault::kVersion);
+  app.set_version_flag("-v,--version", std::string("feedvault-feeds ") + kVersion);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : feedvault::kExitUsage;
+    return app.exit(error) == 0 ? 0 : kExitUsage;
   }
-  return feedvault::run(std::move(arguments));
+  return run(std::move(arguments));
+}
+
+}  // namespace
+}  // namespace feedvault
+
+int main(int argc, char** argv) {
+  try {
+    return feedvault::parse_and_run(argc, argv);
+  } catch (const std::exception& problem) {
+    std::fprintf(stderr, "feedvault-feeds: %s\n", problem.what());
+    return feedvault::kExitFailed;
+  }
 }

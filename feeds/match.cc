@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -302,7 +303,7 @@ void Match::play(Dice& dice, std::string& play) {
                  score_[0],
                  score_[1],
                  what,
-                 sides_[side_],
+                 sides_[static_cast<std::size_t>(side_)],
                  over_);
 }
 

@@ -1,8 +1,8 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
-#include <string_view>
 
 #include "feeds/dice.h"
 #include "proto/event.pb.h"
@@ -37,7 +37,7 @@ class Match {
 
   event::sport_type sport_;
   std::string title_;
-  std::string sides_[2];
+  std::array<std::string, 2> sides_;
   int period_ = 1;  // quarter, inning, round, hole, lap or set
   int seconds_;     // left in the period
   int half_ = 0;    // baseball: 0 top, 1 bottom of the inning

@@ -133,6 +133,7 @@ const JsonPrinter::TypePlan* JsonPrinter::plan_for(const pb::Descriptor& type) {
   TypePlan* plan = slot.get();
   can_print_ = can_print_ && type.full_name().rfind("google.protobuf.", 0) != 0;
   std::vector<const FieldDescriptor*> fields;
+  fields.reserve(static_cast<std::size_t>(type.field_count()));
   for (int i = 0; i < type.field_count(); ++i) {
     fields.push_back(type.field(i));
   }
