@@ -220,7 +220,7 @@ class AcknowledgedPublisher final : public Publisher {
     reply_.assign(inbox_);
     reply_ += '.';
     reply_ += std::to_string(token);
-    const Status status = connection_.publish(
+    Status status = connection_.publish(
         {.subject = subject, .reply = reply_, .headers = {&header, 1}, .payload = payload});
     if (status.code() == StatusCode::kUnavailable) {
       window_.fail(status.message());

@@ -63,9 +63,7 @@ SLEEP = {
 SLEEP = re.compile(r"this_thread::sleep|\busleep\s*\(|\bnanosleep\s*\(|(?<![\w.>:])(::)?sleep\s*\(")
 
 # Headers that nothing includes, and why.
-STANDS_ALONE = {
-    "broker/monitoring.h": "the contract of a part that is being written",
-}
+STANDS_ALONE = {}
 
 
 class Tidy:
