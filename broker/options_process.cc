@@ -4,12 +4,12 @@
 #include <dirent.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <charconv>
 #include <cstring>
 #include <memory>

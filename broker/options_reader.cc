@@ -287,7 +287,7 @@ Status read_map(const ConfValue& map,
           return named(key.names, entry.key);
         });
     if (other != unsupported.end()) {
-      const Status problem =
+      Status problem =
           bad_value(entry, fmt::format("is not supported by this broker; {}", other->why));
       if (other->then == UnsupportedKey::Then::kRefuse) {
         return problem;

@@ -112,7 +112,11 @@ std::vector<CommittedRow> Committer::committed_rows(std::vector<IngestMessage>& 
     CommittedRow row;
     row.seq = item.seq;
     row.timestamp_us = message.timestamp_us();
-    row.id = item.id.empty() ? std::move(message.id) : item.id;
+    if (item.id.empty()) {
+      row.id = std::move(message.id);
+    } else {
+      row.id = item.id;
+    }
     row.message = std::move(message.received.message);
     rows.push_back(std::move(row));
   }
