@@ -85,7 +85,7 @@ bool take_offset(std::string_view text, std::size_t& pos, std::int64_t& seconds)
   if (hours < 0 || !colon || minutes < 0 || hours > 23 || minutes > 59) {
     return false;
   }
-  seconds = (hours * 60 + minutes) * 60 * (negative ? -1 : 1);
+  seconds = (hours * std::int64_t{60} + minutes) * 60 * (negative ? -1 : 1);
   return true;
 }
 
@@ -157,8 +157,8 @@ Result<std::int64_t> parse_rfc3339_ns(std::string_view text) {
     return invalid_argument(fmt::format("'{}' is not a date between 1678 and 2261", text));
   }
   const std::int64_t seconds =
-      std::chrono::sys_days{date}.time_since_epoch().count() * kSecondsPerDay + hour * 3600 +
-      minute * 60 + second - offset_s;
+      std::chrono::sys_days{date}.time_since_epoch().count() * kSecondsPerDay +
+      hour * std::int64_t{3600} + minute * std::int64_t{60} + second - offset_s;
   return seconds * kNsPerSecond + fraction_ns;
 }
 

@@ -18,12 +18,12 @@ class [[nodiscard]] Result {
   using error_type = Status;
 
   // Implicit on purpose: `return value;` and `return status;` both read well.
-  Result(T value)
-      : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
-  Result(Status status)
-      : state_(std::in_place_index<1>, std::move(status)) {  // NOLINT(google-explicit-constructor)
+  // NOLINTBEGIN(google-explicit-constructor)
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
+  Result(Status status) : state_(std::in_place_index<1>, std::move(status)) {
     CHECK(!std::get<1>(state_).ok());
   }
+  // NOLINTEND(google-explicit-constructor)
 
   bool has_value() const { return state_.index() == 0; }
   explicit operator bool() const { return has_value(); }
@@ -63,6 +63,7 @@ class [[nodiscard]] Result {
 #define FEEDVAULT_CONCAT_INNER(a, b) a##b
 #define FEEDVAULT_CONCAT(a, b) FEEDVAULT_CONCAT_INNER(a, b)
 
+// NOLINTBEGIN(bugprone-macro-parentheses): a declaration cannot stand in parentheses.
 /// ASSIGN_OR_RETURN(auto x, f()): x is f's value, or the error leaves this function.
 #define ASSIGN_OR_RETURN(declaration, expr) \
   ASSIGN_OR_RETURN_INNER(FEEDVAULT_CONCAT(result_, __LINE__), declaration, expr)
@@ -72,3 +73,4 @@ class [[nodiscard]] Result {
     return name.error();                                \
   }                                                     \
   declaration = std::move(name).value()
+// NOLINTEND(bugprone-macro-parentheses)

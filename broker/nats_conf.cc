@@ -254,7 +254,7 @@ class Parser {
     }
     RETURN_IF_ERROR(find_value(key));
     ConfValue value;
-    if (const Status bad = read_value(scope, value); !bad.ok()) {
+    if (Status bad = read_value(scope, value); !bad.ok()) {
       return bad;
     }
     // The key's line, which people look for, rather than that of a long value's end.

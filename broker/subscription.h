@@ -21,6 +21,7 @@ class Subscription {
                std::string_view queue,
                std::string_view sid);
 
+  ~Subscription() = default;
   Subscription(const Subscription&) = delete;
   Subscription& operator=(const Subscription&) = delete;
 

@@ -12,6 +12,7 @@ namespace feedvault::cli {
 class LineWriter {
  public:
   explicit LineWriter(int fd) : fd_(fd) {}
+  ~LineWriter() = default;
   LineWriter(const LineWriter&) = delete;
   LineWriter& operator=(const LineWriter&) = delete;
 

@@ -1,10 +1,11 @@
 // feedvault: the user's tool.
 
-#include <signal.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <functional>
 
 #include <CLI/CLI.hpp>
@@ -126,5 +127,10 @@ int run(int argc, char** argv) {
 }  // namespace feedvault::cli
 
 int main(int argc, char** argv) {
-  return feedvault::cli::run(argc, argv);
+  try {
+    return feedvault::cli::run(argc, argv);
+  } catch (const std::exception& problem) {
+    std::fprintf(stderr, "feedvault: %s\n", problem.what());
+    return 1;
+  }
 }

@@ -20,12 +20,14 @@ FeedMonitor::FeedMonitor(const Config& config,
                          const FeedConfig& feed,
                          nats::Connection& connection,
                          const Publisher& publisher,
+                         Session& session,
                          FeedHealth& health,
                          FeedMetrics& metrics)
     : config_(config),
       feed_(feed),
       jetstream_(connection, kApiTimeout),
       publisher_(publisher),
+      session_(session),
       health_(health),
       metrics_(metrics),
       progress_at_(steady_clock::now()),
@@ -43,6 +45,7 @@ void FeedMonitor::run() {
       measure(*ingest);
       purge(health_.view().ingest_seq);
     }
+    check_feed_stream();
   } while (!stop_.wait_for(kMonitorInterval));
 }
 
@@ -90,6 +93,15 @@ void FeedMonitor::measure(const nats::StreamInfo& ingest) {
       view.reason.clear();
     }
   });
+}
+
+void FeedMonitor::check_feed_stream() {
+  const std::uint64_t published = publisher_.published();  // before the stream is asked
+  const auto stream = jetstream_.stream_info(feed_.feed_stream());
+  if (stream.has_value() ? stream->last_seq < published
+                         : stream.error().code() == StatusCode::kNotFound) {
+    session_.fail(unavailable(feed_.feed_stream() + " no longer holds what was published to it"));
+  }
 }
 
 void FeedMonitor::purge(std::uint64_t checkpoint_seq) {

@@ -11,14 +11,16 @@
 #include "controller/feed_health.h"
 #include "controller/feed_metrics.h"
 #include "controller/publisher.h"
+#include "controller/session.h"
 
 namespace feedvault::controller {
 
 /// Beside the pipeline of an active feed: measures its lag, tells a silent feed from a stuck one,
 /// and purges from the ingest stream what has been catalogued for long enough. The message at the
 /// checkpoint always stays, as the proof of the stream's identity. On a thread of its own, so that
-/// a slow answer of the broker never holds a message up; failures are left to the pipeline to
-/// notice.
+/// a slow answer of the broker never holds a message up. A feed stream that was deleted or lost its
+/// tail while the feed is silent ends the session, so that the next one refills it; other failures
+/// are left to the pipeline to notice.
 class FeedMonitor {
  public:
   /// Borrows everything.
@@ -26,6 +28,7 @@ class FeedMonitor {
               const FeedConfig& feed,
               nats::Connection& connection,
               const Publisher& publisher,
+              Session& session,
               FeedHealth& health,
               FeedMetrics& metrics);
   ~FeedMonitor();
@@ -35,12 +38,14 @@ class FeedMonitor {
  private:
   void run();
   void measure(const nats::StreamInfo& ingest);
+  void check_feed_stream();
   void purge(std::uint64_t checkpoint_seq);
 
   const Config& config_;
   const FeedConfig& feed_;
   nats::JetStream jetstream_;
   const Publisher& publisher_;
+  Session& session_;
   FeedHealth& health_;
   FeedMetrics& metrics_;
 

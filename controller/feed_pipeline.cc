@@ -179,7 +179,7 @@ Status FeedPipeline::win_election(Parts& parts) {
   ASSIGN_OR_RETURN(parts.catalogue, storage::Catalogue::open(config_.mysql, feed_));
   bool said = false;
   for (;;) {
-    const Status elected = parts.catalogue->elect(kElectionWait);
+    Status elected = parts.catalogue->elect(kElectionWait);
     if (elected.ok()) {
       break;
     }
@@ -240,7 +240,7 @@ Status FeedPipeline::prepare(Parts& parts) {
   return {};
 }
 
-Status FeedPipeline::pump(Parts& parts) {
+void FeedPipeline::make_stages(Parts& parts) {
   const std::int64_t payload_max = std::min<std::int64_t>(
       config_.ingest.message_bytes_max, connection_->max_payload() - kHeaderBytesMax);
   parts.queue = std::make_unique<IngestReader::Queue>(config_.controller.queue_rows_max,
@@ -267,6 +267,10 @@ Status FeedPipeline::pump(Parts& parts) {
       *parts.queue,
       parts.session,
       metrics_);
+}
+
+Status FeedPipeline::pump(Parts& parts) {
+  make_stages(parts);
   SchemaRequeueDecoder requeue_decoder(*schema_, config_.catalogue.json);
   Committer committer({.feed = feed_,
                        .stream_created_ns = parts.ingest.created_ns,
@@ -283,6 +287,27 @@ Status FeedPipeline::pump(Parts& parts) {
   RETURN_IF_ERROR(parts.publisher->start());
   RETURN_IF_ERROR(parts.reader->start());
 
+  announce(parts);
+  activate(parts.reader.get());
+  const Status ran = committer.run();
+  activate(nullptr);
+  if (!ran.ok()) {
+    parts.session.fail(ran);
+  }
+  if (parts.session.failed()) {
+    return parts.session.failure();
+  }
+  // The reader closed the queue: we were asked to stop, or the feed must.
+  const Status drained = parts.publisher->drain(steady_clock::now() + kDrainTimeout);
+  if (!drained.ok()) {
+    log()->warn(
+        "stopping with rows unpublished feed={} reason=\"{}\"", feed_.name, drained.message());
+  }
+  return parts.reader->too_many_bad() ? hold_stopped_feed(parts) : Status();
+}
+
+// The feed runs from here on: says so, and starts to watch it.
+void FeedPipeline::announce(Parts& parts) {
   report_recovery();
   health_.update([&](FeedView& view) {
     view.last_seq = parts.last_seq;
@@ -305,24 +330,7 @@ Status FeedPipeline::pump(Parts& parts) {
       connection_->connected_url(),
       connection_->server_version());
   parts.monitor = std::make_unique<FeedMonitor>(
-      config_, feed_, *connection_, *parts.publisher, health_, metrics_);
-
-  activate(parts.reader.get());
-  const Status ran = committer.run();
-  activate(nullptr);
-  if (!ran.ok()) {
-    parts.session.fail(ran);
-  }
-  if (parts.session.failed()) {
-    return parts.session.failure();
-  }
-  // The reader closed the queue: we were asked to stop, or the feed must.
-  const Status drained = parts.publisher->drain(steady_clock::now() + kDrainTimeout);
-  if (!drained.ok()) {
-    log()->warn(
-        "stopping with rows unpublished feed={} reason=\"{}\"", feed_.name, drained.message());
-  }
-  return parts.reader->too_many_bad() ? hold_stopped_feed(parts) : Status();
+      config_, feed_, *connection_, *parts.publisher, parts.session, health_, metrics_);
 }
 
 void FeedPipeline::activate(IngestReader* reader) {

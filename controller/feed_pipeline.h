@@ -58,7 +58,9 @@ class FeedPipeline {
   Status wait_for_broker();
   Status win_election(Parts& parts);
   Status prepare(Parts& parts);
+  void make_stages(Parts& parts);
   Status pump(Parts& parts);
+  void announce(Parts& parts);
   Status hold_stopped_feed(Parts& parts);
   void activate(IngestReader* reader);
   void report_outage(const Status& why);

@@ -1,24 +1,22 @@
 // feedvault-controller: reads the ingest streams, catalogues, republishes.
 
-#include <signal.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
-#include <random>
+#include <exception>
 
 #include <CLI/CLI.hpp>
 
-#include "base/backoff.h"
 #include "base/config.h"
-#include "base/http_server.h"
 #include "base/log.h"
-#include "base/metrics.h"
 #include "base/version.h"
 #include "controller/controller.h"
 
 namespace feedvault::controller {
 namespace {
 
+constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
 
 int usage_error(const Status& status) {
@@ -71,10 +69,7 @@ int run(const std::string& config_path) {
   return 0;
 }
 
-}  // namespace
-}  // namespace feedvault::controller
-
-int main(int argc, char** argv) {
+int parse_and_run(int argc, char** argv) {
   CLI::App app(
       "Reads protobuf feeds from NATS streams, catalogues every message exactly once in MySQL, and "
       "republishes it");
@@ -82,11 +77,23 @@ int main(int argc, char** argv) {
   app.add_option("-c,--config", config_path, "Configuration file")
       ->envname("FEEDVAULT_CONFIG")
       ->capture_default_str();
-  app.set_version_flag("-v,--version", std::string("feedvault-controller ") + feedvault::kVersion);
+  app.set_version_flag("-v,--version", std::string("feedvault-controller ") + kVersion);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : feedvault::controller::kExitUsage;
+    return app.exit(error) == 0 ? 0 : kExitUsage;
   }
-  return feedvault::controller::run(config_path);
+  return run(config_path);
+}
+
+}  // namespace
+}  // namespace feedvault::controller
+
+int main(int argc, char** argv) {
+  try {
+    return feedvault::controller::parse_and_run(argc, argv);
+  } catch (const std::exception& problem) {
+    std::fprintf(stderr, "feedvault-controller: %s\n", problem.what());
+    return feedvault::controller::kExitFailed;
+  }
 }

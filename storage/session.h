@@ -100,6 +100,7 @@ class Parameters {
   static constexpr std::size_t kMax = 16;
 
   Parameters() = default;
+  ~Parameters() = default;
   Parameters(const Parameters&) = delete;  // the binds point into it
   Parameters& operator=(const Parameters&) = delete;
 

@@ -1,7 +1,6 @@
 #include "bench/pipeline/scenarios.h"
 
-#include <signal.h>
-
+#include <csignal>
 #include <map>
 #include <memory>
 #include <sstream>

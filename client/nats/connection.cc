@@ -202,7 +202,7 @@ ConnectionImpl::~ConnectionImpl() {
 }
 
 Status ConnectionImpl::start() {
-  const Status first = connect_once();
+  Status first = connect_once();
   if (!first.ok() && (options_.require_at_open || first.code() == StatusCode::kInvalidArgument)) {
     return first;
   }

@@ -33,8 +33,10 @@ class BareWriter {
   BareWriter(std::size_t rows, std::size_t payload_bytes)
       : payload_(payload_bytes, 'p'), ids_(rows), id_lengths_(rows), seqs_(rows) {
     binds_.resize(rows * kColumns);
+    // NOLINTBEGIN(cppcoreguidelines-prefer-member-initializer): the payload is made first.
     payload_length_ = payload_.size();
     size_ = static_cast<std::uint32_t>(payload_.size());
+    // NOLINTEND(cppcoreguidelines-prefer-member-initializer)
     time_ = storage::to_mysql_time(1'760'000'000'000'000);
   }
 

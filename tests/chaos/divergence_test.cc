@@ -230,6 +230,16 @@ TEST(CrashMatrix, C17_FeedStreamIsDeletedWhileRunning) {
   EXPECT_TRUE(installation.verify());
 }
 
+TEST(CrashMatrix, C17_FeedStreamIsDeletedWhileTheFeedIsSilent) {
+  Installation installation;
+  FeedUnderTest& events = installation.events();
+  installation.start_ready("a");
+  events.producer.plain(20);
+  ASSERT_TRUE(events.verify());
+  delete_stream(installation, "FEED_events");
+  EXPECT_TRUE(installation.verify());
+}
+
 TEST(CrashMatrix, C17_FeedStreamIsDeletedUnderLoad) {
   Installation installation;
   installation.start_ready("a");

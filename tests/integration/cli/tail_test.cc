@@ -1,5 +1,5 @@
-#include <signal.h>
 
+#include <csignal>
 #include <fstream>
 
 #include <gtest/gtest.h>

@@ -1,10 +1,10 @@
 #include "client/nats/stream_reader.h"
 
 #include <arpa/inet.h>
-#include <signal.h>
 #include <sys/socket.h>
 
 #include <atomic>
+#include <csignal>
 #include <thread>
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-#include <signal.h>
 
+#include <csignal>
 #include <future>
 
 #include "tests/integration/storage/fixture.h"

@@ -1,4 +1,5 @@
-#include <signal.h>
+
+#include <csignal>
 
 #include "tests/integration/storage/fixture.h"
 
