@@ -21,18 +21,6 @@ if(FEEDVAULT_FUZZ)
   target_link_options(feedvault_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
-# With FEEDVAULT_PCH the heavy headers that nearly every file of ours includes are parsed once a target. Builds
-# without it (release) see that each file includes what it uses.
-function(precompile_headers name)
-  cmake_parse_arguments(arg "" "" "SOURCES;HEADERS" ${ARGN})
-  list(LENGTH arg_SOURCES count)
-  if(FEEDVAULT_PCH AND count GREATER 3)
-    target_precompile_headers(${name} PRIVATE
-      <algorithm> <atomic> <chrono> <functional> <map> <memory> <string> <string_view> <thread> <vector>
-      <fmt/format.h> <spdlog/spdlog.h> ${arg_HEADERS})
-  endif()
-endfunction()
-
 # add_component(storage SOURCES a.cc DEPS base LIBS PkgConfig::mysqlclient)
 #   DEPS: our components, visible to users. LIBS: third-party, wrapped (PRIVATE).
 #   PUBLIC_LIBS: third-party libraries whose types appear in our public headers.
@@ -43,7 +31,6 @@ function(add_component name)
   target_link_libraries(${name}
     PUBLIC ${arg_DEPS} ${arg_PUBLIC_LIBS}
     PRIVATE feedvault_flags ${arg_LIBS})
-  precompile_headers(${name} SOURCES ${arg_SOURCES})
 endfunction()
 
 # add_program(feedvault-controller SOURCES main.cc DEPS controller)
@@ -64,7 +51,6 @@ function(add_feedvault_test name)
   endif()
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE feedvault_flags ${arg_DEPS} ${arg_LIBS} GTest::gtest_main)
-  precompile_headers(${name} SOURCES ${arg_SOURCES} HEADERS <gtest/gtest.h>)
   include(GoogleTest)
   gtest_discover_tests(${name}
     TEST_PREFIX "${arg_LABEL}/" DISCOVERY_TIMEOUT 60 DISCOVERY_MODE PRE_TEST
