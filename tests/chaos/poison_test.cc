@@ -223,6 +223,7 @@ TEST(CrashMatrix, C15_TheSameIdWithOtherBytesIsAConflict) {
   producer.plain(1);
   installation.start_ready("a");
   EXPECT_TRUE(installation.verify());
+  let_duplicate_window_pass();
   producer.publish(third, first.id);  // in a later one
   producer.plain(1);
   EXPECT_TRUE(installation.verify());

@@ -15,7 +15,8 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 suites=(sid trixie)
 build=$root/build/dev
 program=''
-filter='^integration/(NatsConnection|JetStream|StreamReader|StreamService|DurableConsumer|TcpGate|Tail|Feedvault)'
+cases='NatsConnection|JetStream|StreamReader|StreamService|DurableConsumer|TcpGate|Tail|Feedvault'
+filter="^integration/($cases)"
 while (($#)); do
   case $1 in
     --suite) suites=("$2"); shift 2 ;;
@@ -33,7 +34,8 @@ trap 'rm -rf "$work"' EXIT
 # Mirrors that apt is set up with, one a line.
 mirrors() {
   {
-    sed -n 's/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\) .*/\2/p' /etc/apt/sources.list /etc/apt/sources.list.d/*.list
+    sed -n 's/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\) .*/\2/p' \
+      /etc/apt/sources.list /etc/apt/sources.list.d/*.list
     sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/*.sources | tr ' ' '\n'
   } 2>/dev/null | grep -v -e '-security' | sort -u
 }
