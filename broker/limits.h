@@ -48,6 +48,8 @@ inline constexpr std::size_t kFastDrainBytes = 1U << 20U;
 inline constexpr std::chrono::milliseconds kDrainWindow{100};
 /// The longest that one read of a producer is held up by slow receivers.
 inline constexpr std::chrono::milliseconds kStallMax{10};
+/// ... by receivers on other loops, which ask again while they are congested.
+inline constexpr std::chrono::milliseconds kRemoteStall{2};
 /// A receiver that has taken nothing for so long is not waited for any more.
 inline constexpr std::chrono::milliseconds kStallGiveUp{1000};
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <random>
 
 #include "base/check.h"
 
@@ -51,7 +52,9 @@ std::uint64_t load(const char* from, std::size_t bytes) {
   return value;
 }
 
-std::uint64_t hash_bytes(std::string_view text, std::uint64_t seed) {
+}  // namespace
+
+std::uint64_t hash_text(std::string_view text, std::uint64_t seed) {
   constexpr std::uint64_t kOdd1 = 0x9E3779B97F4A7C15U;
   constexpr std::uint64_t kOdd2 = 0xD6E8FEB86659FD93U;
   const char* at = text.data();
@@ -76,7 +79,13 @@ std::uint64_t hash_bytes(std::string_view text, std::uint64_t seed) {
   return mix(low ^ kOdd1 ^ state, high ^ kOdd2 ^ seed);
 }
 
-}  // namespace
+std::uint64_t process_hash_seed() {
+  static const std::uint64_t seed = [] {
+    std::random_device device;
+    return (std::uint64_t{device()} << 32U) | device();
+  }();
+  return seed;
+}
 
 /// A place where subscriptions hang: a literal subject, or a node of the trie.
 struct SubjectNode {
@@ -156,7 +165,7 @@ void MatchResult::clear() {
 }
 
 std::size_t SubjectIndex::Hash::operator()(std::string_view text) const {
-  return hash_bytes(text, seed);
+  return hash_text(text, seed);
 }
 
 SubjectIndex::SubjectIndex(std::uint64_t hash_seed)
@@ -167,7 +176,7 @@ SubjectIndex::SubjectIndex(std::uint64_t hash_seed)
 SubjectIndex::~SubjectIndex() = default;
 
 std::uint64_t SubjectIndex::hash(std::string_view text) const {
-  return hash_bytes(text, hash_.seed);
+  return hash_text(text, hash_.seed);
 }
 
 SubjectNode& SubjectIndex::child(SubjectNode& parent, std::string_view token) {

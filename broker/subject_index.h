@@ -29,6 +29,11 @@ bool has_empty_token(std::string_view subject);
 /// Tokens of a subject: dots and one.
 std::size_t token_count(std::string_view subject);
 
+/// Hashes of client-chosen text are seeded with a number of this process, so that nobody can choose
+/// what collides.
+std::uint64_t hash_text(std::string_view text, std::uint64_t seed);
+std::uint64_t process_hash_seed();
+
 /// Members of one queue group that a subject reaches.
 using QueueMembers = std::vector<Subscription*>;
 

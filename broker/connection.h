@@ -1,0 +1,235 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "base/clock.h"
+#include "broker/auth.h"
+#include "broker/connect_options.h"
+#include "broker/counters.h"
+#include "broker/event_loop.h"
+#include "broker/monitoring.h"
+#include "broker/output_queue.h"
+#include "broker/parser.h"
+#include "broker/subscription.h"
+#include "broker/transport.h"
+
+namespace feedvault::broker {
+
+class Connection;
+
+/// What a connection needs of the loop that it lives on. Implemented by Worker, and by tests.
+class ConnectionHost {
+ public:
+  virtual ~ConnectionHost() = default;
+
+  // The loop's; set before the first connection, and at reload.
+  std::shared_ptr<const Options> options;
+  std::shared_ptr<const Authenticator> authenticator;
+  ChunkPool chunks;
+  LoopCounters counters;
+  std::size_t turn_output_bytes = 0;  // appended since the last flush of all connections
+
+  virtual SteadyTime now() const = 0;
+  virtual std::int64_t unix_ns() const = 0;
+  /// Where the next read goes; shared by all connections of the loop.
+  virtual std::span<char> read_buffer() = 0;
+  /// Between a read and its parsing; see "order" in router.h.
+  virtual void before_input() = 0;
+  /// After a full read was parsed: read more before the others have their turn?
+  virtual bool worth_reading_on(const Connection& connection) = 0;
+  virtual void after_input(Connection& connection) = 0;
+
+  /// The connection has something to be flushed at the turn's end.
+  virtual void mark_dirty(Connection& connection) = 0;
+  virtual void watch(Connection& connection, bool readable, bool writable) = 0;
+  virtual void schedule(Connection& connection, SteadyTime when) = 0;
+  /// The connection has stopped: take its subscriptions out at the turn's end, then call
+  /// Connection::wind_up().
+  virtual void closing(Connection& connection) = 0;
+  /// Nothing more can happen on it: destroy it when nobody can refer to it any more.
+  virtual void finished(Connection& connection) = 0;
+
+  virtual void route(Connection& from, const Publish& publish) = 0;
+  virtual void insert(Subscription& subscription) = 0;
+  /// Takes it out of the index and destroys it when nobody can refer to it any more.
+  virtual void drop(std::unique_ptr<Subscription> subscription) = 0;
+  /// It has had its last message; the owner's forget_expired() is called when that is possible.
+  virtual void expired(Subscription& subscription) = 0;
+  /// The receiver has so much pending that who sends to it should wait.
+  virtual void congested(Connection& receiver) = 0;
+
+  /// Checks credentials away from the loop and calls Connection::authenticated() later. False when
+  /// too many are waiting.
+  virtual bool authenticate_elsewhere(Connection& connection, ConnectCredentials credentials) = 0;
+  /// The INFO line.
+  virtual std::string info(const Connection& connection, bool lame_duck) = 0;
+};
+
+/// Where a client comes from, for INFO and monitoring.
+struct Peer {
+  std::string ip;
+  std::uint16_t port = 0;
+  bool websocket = false;
+};
+
+/// One client: parses what it sends, carries it out, and queues what it receives. Lives on one
+/// loop; every method belongs to that loop's thread. Holds no read buffer; its output is bounded by
+/// max_pending, its input by the parser's limits, and its subscriptions by max_subscriptions.
+///
+///   open --close()--> closing --end of turn--> lingering --peer gone, or time--> finished
+///                     (deaf and dumb)          (output flushed, input thrown away)
+class Connection final : public EventHandler, public ParserSink, public Timer {
+ public:
+  Connection(ConnectionHost& host,
+             std::uint32_t loop,
+             std::uint64_t id,
+             std::unique_ptr<Transport> transport,
+             Peer peer);
+  ~Connection() override;
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  /// Sends INFO and starts the clocks. Call once.
+  void start();
+  /// Sends INFO and an error, and closes: the server is full.
+  void refuse(std::string_view error, std::string_view reason);
+
+  void on_events(std::uint32_t events) override;
+  void on_timer() override;
+
+  /// Queues a message for one of this connection's subscriptions. `message.tail` must be there.
+  /// False when the subscription takes nothing more; then somebody else may get it.
+  bool deliver(Subscription& subscription, const Publish& message);
+  /// The 503 that tells a publisher that nobody listens, on its own subscription.
+  void deliver_no_responders(Subscription& subscription, std::string_view reply);
+
+  /// At the end of a turn: writes what is pending, as far as the socket takes it.
+  void flush_turn();
+  /// Stops everything. With an `error` the client is told.
+  void close(std::string_view reason, std::string_view error = {});
+  /// After its subscriptions were taken out of the index: flush, then finish or linger.
+  void wind_up();
+
+  void authenticated(const Result<std::shared_ptr<const User>>& result);
+  /// After a reload: takes over limits, and goes when its user has gone.
+  void options_changed(bool check_user);
+  /// INFO again, for clients that understand it.
+  void send_info_update(bool lame_duck);
+  void pause_reading();
+  void resume_reading();
+  /// Frees subscriptions whose last message has been delivered.
+  void forget_expired(Subscription& subscription);
+  /// Whether producers should wait for this receiver; see limits.h.
+  bool should_stall_producers();
+
+  bool open() const { return phase_ == Phase::kOpen; }
+  bool reading_paused() const { return pauses_ != 0; }
+  bool wants_echo() const { return connect_.echo; }
+  bool wants_no_responders() const { return connect_.no_responders; }
+  bool dirty() const { return dirty_; }
+  std::uint64_t id() const { return id_; }
+  std::size_t pending_bytes() const { return output_.size(); }
+  const Peer& peer() const { return peer_; }
+  const std::string& nonce() const { return nonce_; }
+  const User* user() const { return user_.get(); }
+  std::string_view close_reason() const { return close_reason_; }
+  Transport& transport() { return *transport_; }
+  ConnectionSnapshot snapshot(bool with_subscriptions) const;
+
+  struct SidHash {
+    std::size_t operator()(std::string_view sid) const;
+  };
+  using Subscriptions =
+      std::unordered_map<std::string_view, std::unique_ptr<Subscription>, SidHash>;
+  Subscriptions& subscriptions() { return subscriptions_; }
+
+ private:
+  enum class Phase : std::uint8_t { kOpen, kClosing, kLingering, kFinished };
+  enum Pause : std::uint8_t { kPauseAuth = 1, kPauseStall = 2 };
+
+  bool on_connect(std::string_view json) override;
+  bool on_info(std::string_view json) override;
+  bool on_ping() override;
+  bool on_pong() override;
+  bool on_publish(const Publish& publish) override;
+  bool on_subscribe(std::string_view subject,
+                    std::string_view queue,
+                    std::string_view sid) override;
+  bool on_unsubscribe(std::string_view sid, std::int64_t max) override;
+
+  void flush();
+  void read_available();
+  void discard_input();
+  void take_input(std::string_view input);
+  void stop_for(ParseStop stop);
+  bool finish_connect();
+  void set_user(std::shared_ptr<const User> user);
+  bool may_publish(const Publish& publish);
+  void permission_violation(const std::string& text);
+
+  void send(std::string_view text);
+  void send_ok();
+  void send_error(std::string_view text);
+  void append_message(std::string_view operation,
+                      std::string_view subject,
+                      std::string_view sid,
+                      std::string_view tail);
+  void append_without_headers(const Subscription& subscription, const Publish& message);
+  void appended(std::size_t bytes);
+  void check_pending();
+  void slow_consumer(std::string_view reason);
+
+  void update_watch();
+  void set_pause(Pause pause, bool on);
+  void schedule_next();
+  void check_ping();
+
+  ConnectionHost& host_;
+  std::unique_ptr<Transport> transport_;
+  Parser parser_;
+  OutputQueue output_;
+  Subscriptions subscriptions_;
+  ConnectOptions connect_;
+  std::shared_ptr<const User> user_;
+  const Permissions* permissions_ = nullptr;  // of user_; null: all is allowed
+  std::unique_ptr<ReplyPermits> reply_permits_;
+  std::string held_input_;  // what came behind a CONNECT that is still being checked
+  std::string nonce_;
+  std::string_view close_reason_;
+  Peer peer_;
+  std::uint64_t id_;
+  Traffic traffic_;
+  std::size_t max_pending_;
+
+  SteadyTime started_at_;
+  SteadyTime last_activity_;
+  SteadyTime next_ping_;
+  SteadyTime ping_sent_;
+  SteadyTime last_progress_;  // of writing
+  SteadyTime linger_until_;
+  SteadyTime drain_window_begin_;
+  std::size_t drained_ = 0;     // in the current drain window
+  std::size_t drained_before_;  // in the one before
+  std::size_t lingered_bytes_ = 0;
+  std::int64_t start_ns_;
+  std::int64_t last_activity_ns_;
+  std::int64_t rtt_ns_ = 0;
+  std::uint32_t loop_;
+  int pings_out_ = 0;
+  Phase phase_ = Phase::kOpen;
+  std::uint8_t pauses_ = 0;
+  bool connected_ = false;  // CONNECT was accepted
+  bool dirty_ = false;
+  bool blocked_ = false;   // the socket is full
+  bool farewell_ = false;  // what is pending shall be delivered before the end
+  bool peer_ended_ = false;
+  bool watching_read_ = true;
+  bool watching_write_ = false;
+};
+
+}  // namespace feedvault::broker

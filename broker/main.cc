@@ -1,0 +1,208 @@
+// feedvault-broker: reads its options, runs a Server, and turns signals into its life cycle.
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "broker/log_file.h"
+#include "broker/options.h"
+#include "broker/server.h"
+
+namespace feedvault::broker {
+namespace {
+
+constexpr int kExitConfiguration = 2;
+
+// Sockets are files: the limit that most systems start programs with (1024) is for other times.
+void raise_file_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+      std::perror("raising the limit of open files");
+    }
+  }
+}
+
+// What is configured but not there must not be taken for there.
+Status check_supported(const Options& options) {
+  if (options.tls.enabled) {
+    return invalid_argument("tls: not supported yet; remove it, or put a TLS proxy in front");
+  }
+  if (options.websocket.enabled) {
+    return invalid_argument("websocket: not supported yet; remove it");
+  }
+  if (options.jetstream.enabled) {
+    return invalid_argument("jetstream: not supported yet; remove it, or use nats-server");
+  }
+  return {};
+}
+
+Result<LoadedOptions> load(const CommandLine& command_line) {
+  auto loaded = load_options(command_line, environ);
+  if (loaded) {
+    RETURN_IF_ERROR(check_supported(loaded->options));
+  }
+  return loaded;
+}
+
+int fail(const Status& status) {
+  std::fprintf(stderr, "%s\n", status.message().c_str());
+  return kExitConfiguration;
+}
+
+// Files that tell others about us; removed at the end.
+class Announcement {
+ public:
+  ~Announcement() {
+    for (const std::string& path : paths_) {
+      ::unlink(path.c_str());
+    }
+  }
+  Announcement() = default;
+  Announcement(const Announcement&) = delete;
+  Announcement& operator=(const Announcement&) = delete;
+
+  Status write(const Options& options, const std::string& program, int port) {
+    if (!options.pid_file.empty()) {
+      RETURN_IF_ERROR(write_pid_file(options.pid_file));
+      paths_.push_back(options.pid_file);
+    }
+    if (!options.ports_file_dir.empty()) {
+      BoundPorts ports;
+      ports.nats = listener_urls("nats", options.host, port);
+      auto path = write_ports_file(options.ports_file_dir, program, ports);
+      if (!path) {
+        return path.error();
+      }
+      paths_.push_back(*path);
+    }
+    return {};
+  }
+
+ private:
+  std::vector<std::string> paths_;
+};
+
+// Returns the options that are in force afterwards.
+Options reload(Server& server, const CommandLine& command_line, const Options& running) {
+  const Logger log = logger("broker");
+  auto loaded = load(command_line);
+  if (!loaded) {
+    log->error("reload refused error=\"{}\"", loaded.error().message());
+    return running;
+  }
+  const OptionsChange change = compare_options(running, loaded->options);
+  if (!change.refused.empty()) {
+    log->error("reload refused needs_restart=\"{}\"", fmt::join(change.refused, ", "));
+    return running;
+  }
+  if (const Status status = server.reload(loaded->options, change.authorization); !status.ok()) {
+    log->error("reload refused error=\"{}\"", status.message());
+    return running;
+  }
+  if (change.logging) {
+    if (const Status status = set_up_log(loaded->options.logging); !status.ok()) {
+      log->error("reload log error=\"{}\"", status.message());
+    }
+  }
+  log->info("reloaded changed=\"{}\"", fmt::join(change.applied, ", "));
+  return loaded->options;
+}
+
+int serve(Server& server, const CommandLine& command_line, Options options, const sigset_t& set) {
+  const Logger log = logger("broker");
+  while (true) {
+    int signal = 0;
+    if (::sigwait(&set, &signal) != 0) {
+      continue;
+    }
+    switch (signal) {
+      case SIGHUP:
+        options = reload(server, command_line, options);
+        break;
+      case SIGUSR1:
+        if (const Status status = reopen_log(options.logging); !status.ok()) {
+          log->error("reopen log error=\"{}\"", status.message());
+        }
+        log->info("log reopened");
+        break;
+      case SIGUSR2:
+        server.begin_lame_duck([] { ::kill(::getpid(), SIGTERM); });
+        break;
+      default:
+        log->info("stopping signal={}", signal);
+        server.stop();
+        return 0;
+    }
+  }
+}
+
+int run(const CommandLine& command_line) {
+  auto loaded = load(command_line);
+  if (!loaded) {
+    return fail(loaded.error());
+  }
+  for (const std::string& warning : loaded->warnings) {
+    std::fprintf(stderr, "%s\n", warning.c_str());
+  }
+  const Options& options = loaded->options;
+  if (command_line.action == CommandLine::Action::kTestConfig) {
+    std::printf("configuration is good\n");
+    return 0;
+  }
+  if (const Status status = set_up_log(options.logging); !status.ok()) {
+    return fail(status);
+  }
+  raise_file_limit();
+  // Before the first thread, so that all of them leave signals to sigwait().
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2}) {
+    sigaddset(&set, signal);
+  }
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  auto server = Server::start(options, Clock::system());
+  if (!server) {
+    return fail(server.error());
+  }
+  Announcement announcement;
+  if (const Status status = announcement.write(options, command_line.program, (*server)->port());
+      !status.ok()) {
+    return fail(status);
+  }
+  return serve(**server, command_line, options, set);
+}
+
+int run_program(int argc, const char* const* argv) {
+  const auto command_line = parse_command_line(argc, argv);
+  if (!command_line) {
+    return fail(command_line.error());
+  }
+  switch (command_line->action) {
+    case CommandLine::Action::kPrint:
+      std::printf("%s\n", command_line->text.c_str());
+      return 0;
+    case CommandLine::Action::kSignal: {
+      const Status status = send_signal(*command_line);
+      return status.ok() ? 0 : fail(status);
+    }
+    case CommandLine::Action::kRun:
+    case CommandLine::Action::kTestConfig:
+      return run(*command_line);
+  }
+  return kExitConfiguration;
+}
+
+}  // namespace
+}  // namespace feedvault::broker
+
+int main(int argc, char** argv) {
+  return feedvault::broker::run_program(argc, argv);
+}

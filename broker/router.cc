@@ -1,0 +1,223 @@
+#include "broker/router.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "broker/limits.h"
+
+namespace feedvault::broker {
+namespace {
+
+constexpr std::size_t kAlignment = alignof(std::uintptr_t);
+constexpr std::uintptr_t kQueueBit = 1;
+static_assert(alignof(Subscription) > kQueueBit);
+
+std::size_t padded(std::size_t bytes) {
+  return (bytes + kAlignment - 1) & ~(kAlignment - 1);
+}
+
+}  // namespace
+
+struct DeliveryBatch::Head {
+  std::uint64_t from_connection;
+  std::uint32_t from_loop;
+  std::uint32_t retries;
+  std::uint32_t target_count;
+  std::uint32_t subject_bytes;
+  std::uint32_t tail_bytes;
+  std::uint32_t reply_bytes;
+  std::uint32_t body_bytes;
+  std::uint32_t header_bytes;
+};
+
+char* DeliveryBatch::extend(std::size_t bytes) {
+  if (size_ + bytes > capacity_) {
+    const std::size_t larger = std::max({size_ + bytes, 2 * capacity_, std::size_t{4096}});
+    std::unique_ptr<char[]> moved(new char[larger]);
+    if (size_ > 0) {
+      std::memcpy(moved.get(), bytes_.get(), size_);
+    }
+    bytes_ = std::move(moved);
+    capacity_ = larger;
+  }
+  char* const at = bytes_.get() + size_;
+  size_ += bytes;
+  return at;
+}
+
+void DeliveryBatch::begin(const Publish& message,
+                          std::uint32_t from_loop,
+                          std::uint64_t from_connection,
+                          std::uint32_t retries) {
+  head_at_ = size_;
+  Head head{};
+  head.from_connection = from_connection;
+  head.from_loop = from_loop;
+  head.retries = retries;
+  head.subject_bytes = static_cast<std::uint32_t>(message.subject.size());
+  head.tail_bytes = static_cast<std::uint32_t>(message.tail.size());
+  head.reply_bytes = static_cast<std::uint32_t>(message.reply.size());
+  head.body_bytes = static_cast<std::uint32_t>(message.body.size());
+  head.header_bytes = message.header_bytes;
+  char* at = extend(padded(sizeof head + message.subject.size() + message.tail.size()));
+  std::memcpy(at, &head, sizeof head);
+  at += sizeof head;
+  std::memcpy(at, message.subject.data(), message.subject.size());
+  std::memcpy(at + message.subject.size(), message.tail.data(), message.tail.size());
+}
+
+void DeliveryBatch::add_target(Subscription& subscription, bool of_queue) {
+  const std::uintptr_t target =
+      reinterpret_cast<std::uintptr_t>(&subscription) | (of_queue ? kQueueBit : 0);
+  std::memcpy(extend(sizeof target), &target, sizeof target);
+  Head head{};
+  std::memcpy(&head, bytes_.get() + head_at_, sizeof head);
+  ++head.target_count;
+  std::memcpy(bytes_.get() + head_at_, &head, sizeof head);
+}
+
+bool DeliveryBatch::next(std::size_t& at, Record& record) const {
+  if (at >= size_) {
+    return false;
+  }
+  Head head{};
+  std::memcpy(&head, bytes_.get() + at, sizeof head);
+  const char* const text = bytes_.get() + at + sizeof head;
+  Publish& message = record.message;
+  message = {};
+  message.subject = {text, head.subject_bytes};
+  message.tail = {text + head.subject_bytes, head.tail_bytes};
+  message.reply = message.tail.substr(0, head.reply_bytes);
+  message.body =
+      message.tail.substr(head.tail_bytes - head.body_bytes - std::size_t{2}, head.body_bytes);
+  message.header_bytes = head.header_bytes;
+  record.from_loop = head.from_loop;
+  record.from_connection = head.from_connection;
+  record.retries = head.retries;
+  record.target_count = head.target_count;
+  at += padded(sizeof head + head.subject_bytes + head.tail_bytes);
+  record.targets = reinterpret_cast<const std::uintptr_t*>(bytes_.get() + at);
+  at += head.target_count * sizeof(std::uintptr_t);
+  return true;
+}
+
+std::string_view make_tail(const Publish& publish, std::string& scratch) {
+  scratch.clear();
+  if (!publish.reply.empty()) {
+    scratch.append(publish.reply).push_back(' ');
+  }
+  if (publish.header_bytes > 0) {
+    scratch.append(publish.header_size).push_back(' ');
+  }
+  scratch.append(publish.total_size).append("\r\n").append(publish.body).append("\r\n");
+  return scratch;
+}
+
+Router::Router(std::uint32_t loop, std::size_t loops, const SubjectIndex& index, bool cache_enabled)
+    : loop_(loop),
+      cache_(index, cache_enabled),
+      outboxes_(loops),
+      begun_(loops),
+      random_state_(hash_text("router", process_hash_seed() + loop) | 1U) {}
+
+// xorshift: a choice among queue members needs speed, not secrecy.
+std::uint64_t Router::random() {
+  random_state_ ^= random_state_ << 13U;
+  random_state_ ^= random_state_ >> 7U;
+  random_state_ ^= random_state_ << 17U;
+  return random_state_;
+}
+
+void Router::publish(Connection& from, const Publish& publish) {
+  const MatchResult& found = cache_.match(publish.subject);
+  std::size_t reached = 0;
+  if (!found.empty()) {
+    Publish message = publish;
+    if (message.tail.empty()) {
+      message.tail = make_tail(publish, tail_);
+    }
+    const Origin origin{&from, from.id(), loop_, 0};
+    if (outboxes_.size() > 1) {
+      std::fill(begun_.begin(), begun_.end(), false);
+    }
+    for (Subscription* const each : found.plain) {
+      reached += deliver_to(*each, message, origin, /*of_queue=*/false) ? 1U : 0U;
+    }
+    for (const QueueMembers& members : found.queues) {
+      reached += deliver_to_queue(members, message, origin) ? 1U : 0U;
+    }
+    if (tail_.capacity() > kReadBytes) {
+      std::string().swap(tail_);
+    }
+  }
+  if (reached == 0 && !publish.reply.empty() && from.wants_no_responders()) {
+    send_no_responders(from, publish.reply);
+  }
+}
+
+bool Router::deliver_to(Subscription& subscription,
+                        const Publish& message,
+                        const Origin& origin,
+                        bool of_queue) {
+  if (subscription.loop() == loop_) {
+    Connection& connection = *subscription.connection();
+    if (&connection == origin.connection && !connection.wants_echo()) {
+      return false;
+    }
+    return connection.deliver(subscription, message);
+  }
+  DeliveryBatch& outbox = outboxes_[subscription.loop()];
+  const std::size_t before = outbox.size();
+  if (!begun_[subscription.loop()]) {
+    begun_[subscription.loop()] = true;
+    outbox.begin(message, origin.loop, origin.id, origin.retries);
+  }
+  outbox.add_target(subscription, of_queue);
+  outbox_bytes_ += outbox.size() - before;
+  return true;
+}
+
+bool Router::deliver_to_queue(const QueueMembers& members,
+                              const Publish& message,
+                              const Origin& origin) {
+  const std::size_t count = members.size();
+  std::size_t choice = count == 1 ? 0 : random() % count;
+  for (std::size_t tried = 0; tried < count; ++tried) {
+    if (deliver_to(*members[choice], message, origin, /*of_queue=*/true)) {
+      return true;
+    }
+    choice = choice + 1 == count ? 0 : choice + 1;
+  }
+  return false;
+}
+
+void Router::deliver(const DeliveryBatch::Record& record) {
+  for (std::uint32_t i = 0; i < record.target_count; ++i) {
+    const std::uintptr_t target = record.targets[i];
+    auto& subscription = *reinterpret_cast<Subscription*>(target & ~kQueueBit);
+    CHECK(subscription.loop() == loop_);
+    if (subscription.connection()->deliver(subscription, record.message) ||
+        (target & kQueueBit) == 0 || record.retries >= kQueueRetriesMax) {
+      continue;
+    }
+    // The chosen member went while the message was on its way: another one of its group gets it.
+    const Origin origin{nullptr, record.from_connection, record.from_loop, record.retries + 1};
+    std::fill(begun_.begin(), begun_.end(), false);
+    for (const QueueMembers& members : cache_.match(record.message.subject).queues) {
+      if (members.front()->queue() == subscription.queue()) {
+        deliver_to_queue(members, record.message, origin);
+      }
+    }
+  }
+}
+
+void Router::send_no_responders(Connection& to, std::string_view reply) {
+  for (Subscription* const each : cache_.match(reply).plain) {
+    if (each->connection() == &to && !each->closed) {
+      to.deliver_no_responders(*each, reply);
+      return;
+    }
+  }
+}
+
+}  // namespace feedvault::broker

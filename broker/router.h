@@ -1,0 +1,122 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "broker/connection.h"
+#include "broker/subject_index.h"
+
+namespace feedvault::broker {
+
+// Order, and why it holds with several loops
+//
+// Clients rely on two things. (1) Messages of one publisher reach one subscriber in the order of
+// publishing. (2) When a PONG arrives, all that was published on that connection before the PING is
+// on its way: a subscriber, wherever it is, that sends its own PING after that gets those messages
+// before its PONG.
+//
+// One loop: a publish is appended to its receivers' outputs before the next operation is parsed, so
+// both hold by construction.
+//
+// Two loops, publisher X on A, subscriber Y on B: A appends the message to its outbox for B; B
+// appends it to Y's output when it drains its inbox.
+//  (1) Outbox, inbox and output are queues, and X never changes its loop.
+//  (2) A hands its outboxes over before it writes any output of the same turn, so X's PONG leaves A
+//      after the message entered B's inbox. B drains its inbox after every read and before it
+//      parses what was read. If Y's PING was sent because X's PONG had arrived, then B's read of
+//      that PING comes after the hand-over, and the drain behind that read finds the message.
+//
+// Three loops: messages from X reach Y on B and Z on C; Z reacts by a message to Y. Y sees X's
+// first, because a loop hands over to all others at once, under all their inbox locks.
+
+/// Messages on their way from one loop to another: records behind each other in one piece of
+/// memory,
+///
+///     | head | subject | tail | padding | target | target | ... |
+///
+/// A target is a Subscription of the receiving loop, with its lowest bit set when it was chosen
+/// from a queue group. Subscriptions outlive the records: see Worker's graveyard.
+class DeliveryBatch {
+ public:
+  struct Record {
+    Publish message;
+    std::uint32_t from_loop = 0;
+    std::uint64_t from_connection = 0;
+    std::uint32_t retries = 0;
+    const std::uintptr_t* targets = nullptr;
+    std::uint32_t target_count = 0;
+  };
+
+  std::size_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+  /// Starts a record; targets follow. Requires: message.tail is there.
+  void begin(const Publish& message,
+             std::uint32_t from_loop,
+             std::uint64_t from_connection,
+             std::uint32_t retries);
+  void add_target(Subscription& subscription, bool of_queue);
+  /// The record at `at`, which moves to the next one; false at the end.
+  bool next(std::size_t& at, Record& record) const;
+
+ private:
+  struct Head;
+  char* extend(std::size_t bytes);
+
+  std::unique_ptr<char[]> bytes_;
+  std::size_t size_ = 0;
+  std::size_t capacity_ = 0;
+  std::size_t head_at_ = 0;
+};
+
+/// Carries messages of one loop's publishers to their receivers: into the outputs of this loop's
+/// connections, and into an outbox for each other loop. Its loop's thread, with the index's read
+/// lock held.
+class Router {
+ public:
+  Router(std::uint32_t loop, std::size_t loops, const SubjectIndex& index, bool cache_enabled);
+
+  void publish(Connection& from, const Publish& publish);
+  /// Delivers what another loop's publishers sent to this loop's subscriptions.
+  void deliver(const DeliveryBatch::Record& record);
+
+  DeliveryBatch& outbox(std::size_t loop) { return outboxes_[loop]; }
+  /// Bytes in all outboxes.
+  std::size_t outbox_bytes() const { return outbox_bytes_; }
+  void outboxes_handed_over() { outbox_bytes_ = 0; }
+  const MatchCache& cache() const { return cache_; }
+
+ private:
+  struct Origin {
+    const Connection* connection;  // null: on another loop
+    std::uint64_t id;
+    std::uint32_t loop;
+    std::uint32_t retries;
+  };
+
+  bool deliver_to(Subscription& subscription,
+                  const Publish& message,
+                  const Origin& origin,
+                  bool of_queue);
+  bool deliver_to_queue(const QueueMembers& members, const Publish& message, const Origin& origin);
+  void send_no_responders(Connection& to, std::string_view reply);
+  std::uint64_t random();
+
+  std::uint32_t loop_;
+  MatchCache cache_;
+  std::vector<DeliveryBatch> outboxes_;  // by loop; our own stays empty
+  std::vector<bool> begun_;              // has the current message a record in that outbox?
+  std::size_t outbox_bytes_ = 0;
+  std::uint64_t random_state_;
+  std::string tail_;  // scratch: of messages that came without one
+};
+
+/// The tail of a message that came in an uncommon form, put together in `scratch`.
+std::string_view make_tail(const Publish& publish, std::string& scratch);
+
+}  // namespace feedvault::broker

@@ -1,0 +1,290 @@
+#include "broker/server.h"
+
+#include <algorithm>
+#include <future>
+#include <numeric>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "base/version.h"
+#include "broker/auth_nkey.h"
+#include "broker/limits.h"
+
+namespace feedvault::broker {
+namespace {
+
+// Half of the processors: the other half serves the clients, which mostly run on the same machine
+// or in the kernel on our behalf, and each loop more costs every delivery that crosses them.
+constexpr std::size_t kLoopsMax = 64;
+
+std::size_t loop_count(const Options& options) {
+  if (options.loops > 0) {
+    return std::min(static_cast<std::size_t>(options.loops), kLoopsMax);
+  }
+  const std::size_t processors = std::max(1U, std::thread::hardware_concurrency());
+  return std::clamp<std::size_t>(processors / 2, 1, 8);
+}
+
+void add_field(std::string& json, std::string_view name, std::string_view value) {
+  json += fmt::format(",\"{}\":{}", name, value);
+}
+
+}  // namespace
+
+Server::Server(const Options& options, const Clock& clock, std::size_t loops)
+    : clock_(clock),
+      id_(make_server_id()),
+      name_(options.server_name.empty() ? id_ : options.server_name),
+      start_ns_(clock.unix_ns()),
+      shared_(loops, process_hash_seed()),
+      options_(std::make_shared<const Options>(options)),
+      config_load_ns_(start_ns_) {}
+
+Result<std::unique_ptr<Server>> Server::start(const Options& options, const Clock& clock) {
+  const std::size_t loops = loop_count(options);
+  std::unique_ptr<Server> server(new Server(options, clock, loops));
+  RETURN_IF_ERROR(server->make_workers(loops));
+  auto listener = Listener::listen(options.host, options.port);
+  if (!listener) {
+    return listener.error();
+  }
+  server->listener_ = std::move(*listener);
+  Server* const self = server.get();
+  RETURN_IF_ERROR(self->listener_->attach(
+      self->shared_.workers.front()->loop(),
+      [self](UniqueFd fd, Peer peer) { self->accept(std::move(fd), std::move(peer)); }));
+  for (const auto& worker : self->shared_.workers) {
+    worker->start_thread();
+  }
+  logger("broker")->info("listening host={} port={} loops={} version={} nats_version={} id={}",
+                         options.host,
+                         self->port(),
+                         loops,
+                         kVersion,
+                         kNatsVersion,
+                         self->id_);
+  return server;
+}
+
+Status Server::make_workers(std::size_t loops) {
+  const std::shared_ptr<const Options> options = current_options();
+  auto authenticator = Authenticator::make(options->authorization, options->websocket);
+  if (!authenticator) {
+    return authenticator.error();
+  }
+  shared_.info = [this](const Connection& connection, const Options& now, bool lame_duck) {
+    return info_line(connection, now, lame_duck);
+  };
+  shared_.connection_ended = [this](const ConnectionSnapshot& shot) { connection_ended(shot); };
+  for (std::size_t i = 0; i < loops; ++i) {
+    auto loop = EventLoop::make(clock_);
+    if (!loop) {
+      return loop.error();
+    }
+    shared_.workers.push_back(std::make_unique<Worker>(
+        static_cast<std::uint32_t>(i), loops, shared_, std::move(*loop), options, *authenticator));
+  }
+  return {};
+}
+
+Server::~Server() {
+  stop();
+}
+
+std::shared_ptr<const Options> Server::current_options() {
+  MutexLock lock(mutex_);
+  return options_;
+}
+
+std::size_t Server::connection_count() const {
+  return std::accumulate(shared_.workers.begin(),
+                         shared_.workers.end(),
+                         std::size_t{0},
+                         [](std::size_t sum, const auto& worker) {
+                           return sum + worker->load.load(std::memory_order_relaxed);
+                         });
+}
+
+// On the first loop's thread.
+void Server::accept(UniqueFd fd, Peer peer) {
+  std::string refusal;
+  const int most = shared_.workers.front()->options->limits.max_connections;
+  if (most > 0 && connection_count() >= static_cast<std::size_t>(most)) {
+    refused_.fetch_add(1, std::memory_order_relaxed);
+    refusal = "maximum connections exceeded";
+  }
+  const auto least = std::min_element(
+      shared_.workers.begin(), shared_.workers.end(), [](const auto& a, const auto& b) {
+        return a->load.load(std::memory_order_relaxed) < b->load.load(std::memory_order_relaxed);
+      });
+  Worker& worker = **least;
+  worker.load.fetch_add(1, std::memory_order_relaxed);
+  const std::uint64_t id = next_connection_.fetch_add(1, std::memory_order_relaxed);
+  auto transport = std::make_unique<SocketTransport>(std::move(fd));
+  if (worker.index() == 0) {
+    worker.adopt(std::move(transport), id, std::move(peer), refusal);
+    return;
+  }
+  // std::function wants copyable captures.
+  auto shared = std::make_shared<std::unique_ptr<Transport>>(std::move(transport));
+  worker.loop().post([&worker, shared, id, peer = std::move(peer), refusal] {
+    worker.adopt(std::move(*shared), id, peer, refusal);
+  });
+}
+
+std::string Server::info_line(const Connection& connection,
+                              const Options& options,
+                              bool lame_duck) const {
+  std::string json = fmt::format(
+      "INFO {{\"server_id\":\"{}\",\"server_name\":{},\"version\":\"{}\",\"proto\":1,\"host\":{},"
+      "\"port\":{},\"headers\":{},\"max_payload\":{},\"client_id\":{},\"client_ip\":{}",
+      id_,
+      json_quoted(name_),
+      kNatsVersion,
+      json_quoted(options.host),
+      port(),
+      !options.limits.no_header_support,
+      options.limits.max_payload,
+      connection.id(),
+      json_quoted(connection.peer().ip));
+  if (options.authorization.any()) {
+    add_field(json, "auth_required", "true");
+  }
+  if (!connection.nonce().empty()) {
+    add_field(json, "nonce", json_quoted(connection.nonce()));
+  }
+  if (!options.client_advertise.empty()) {
+    add_field(json, "connect_urls", "[" + json_quoted(options.client_advertise) + "]");
+  }
+  if (lame_duck || lame_duck_.load(std::memory_order_relaxed)) {
+    add_field(json, "ldm", "true");
+  }
+  return json + "} \r\n";
+}
+
+void Server::connection_ended(const ConnectionSnapshot& snapshot) {
+  MutexLock lock(mutex_);
+  ended_.push_back(snapshot);
+  ended_.back().stop_ns = clock_.unix_ns();
+  while (ended_.size() > static_cast<std::size_t>(options_->limits.max_closed_clients)) {
+    ended_.pop_front();
+  }
+}
+
+// Runs `visit` on every loop's thread and waits for all.
+void Server::for_each_worker(const std::function<void(Worker&)>& visit) {
+  if (stopped_.load(std::memory_order_acquire)) {
+    return;
+  }
+  std::vector<std::future<void>> waits;
+  for (const auto& worker : shared_.workers) {
+    auto done = std::make_shared<std::promise<void>>();
+    waits.push_back(done->get_future());
+    worker->loop().post([&visit, &worker, done] {
+      visit(*worker);
+      done->set_value();
+    });
+  }
+  for (auto& wait : waits) {
+    wait.get();
+  }
+}
+
+Status Server::reload(const Options& options, bool authorization_changed) {
+  auto authenticator = Authenticator::make(options.authorization, options.websocket);
+  if (!authenticator) {
+    return authenticator.error();
+  }
+  auto shared_options = std::make_shared<const Options>(options);
+  {
+    MutexLock lock(mutex_);
+    options_ = shared_options;
+    config_load_ns_ = clock_.unix_ns();
+  }
+  for_each_worker([&](Worker& worker) {
+    worker.set_options(shared_options, *authenticator, authorization_changed);
+  });
+  return {};
+}
+
+void Server::begin_lame_duck(std::function<void()> done) {
+  if (lame_duck_.exchange(true)) {
+    return;
+  }
+  lame_duck_thread_ = std::thread([this, done = std::move(done)] { run_lame_duck(done); });
+}
+
+void Server::run_lame_duck(const std::function<void()>& done) {
+  const std::shared_ptr<const Options> options = current_options();
+  for_each_worker([&](Worker& worker) {
+    if (worker.index() == 0) {
+      listener_->close();
+    }
+    worker.announce_lame_duck();
+  });
+  logger("broker")->info("lame duck connections={}", connection_count());
+  const TimeoutOptions& timeouts = options->timeouts;
+  if (connection_count() > 0) {
+    stop_.wait_for(timeouts.lame_duck_grace_period);
+  }
+  // Steps of at most a twentieth of a second, so that clients come to the other servers evenly.
+  const auto spread = std::max(timeouts.lame_duck_duration - timeouts.lame_duck_grace_period,
+                               std::chrono::nanoseconds(1));
+  const auto end = clock_.now() + spread;
+  constexpr auto kStep = std::chrono::milliseconds(50);
+  while (!stop_.stop_requested() && connection_count() > 0) {
+    const auto left = std::max<std::chrono::nanoseconds>(end - clock_.now(), kStep);
+    const auto steps = static_cast<std::size_t>(left / kStep) + 1;
+    for_each_worker([&](Worker& worker) {
+      const std::size_t here = worker.connections().size();
+      worker.close_some((here + steps - 1) / steps, close_reasons::kServerShutdown);
+    });
+    stop_.wait_for(std::min<std::chrono::nanoseconds>(kStep, left));
+  }
+  done();
+}
+
+void Server::stop() {
+  if (stopped_.load(std::memory_order_acquire)) {
+    return;
+  }
+  stop_.request_stop();
+  if (lame_duck_thread_.joinable()) {
+    lame_duck_thread_.join();
+  }
+  if (listener_ != nullptr) {
+    for_each_worker([&](Worker& worker) {
+      if (worker.index() == 0) {
+        listener_->close();
+      }
+    });
+    const SteadyTime deadline = clock_.now() + kDrainTime;
+    std::size_t pending = 1;
+    // Closing flushes at the end of the turn, so the second look at the earliest finds nothing
+    // left.
+    for (bool first = true; (first || pending > 0) && clock_.now() < deadline; first = false) {
+      std::atomic<std::size_t> sum{0};
+      for_each_worker(
+          [&](Worker& worker) { worker.close_some(SIZE_MAX, close_reasons::kServerShutdown); });
+      for_each_worker([&](Worker& worker) {
+        for (const auto& [id, connection] : worker.connections()) {
+          sum += connection->pending_bytes();
+        }
+      });
+      pending = sum;
+      if (pending > 0) {
+        // Clients take what is pending at their own pace; nothing announces that.
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+    }
+  }
+  stopped_.store(true, std::memory_order_release);
+  for (const auto& worker : shared_.workers) {
+    worker->stop_and_join();
+  }
+  logger("broker")->info("stopped");
+}
+
+}  // namespace feedvault::broker

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "base/result.h"
+#include "base/stop_token.h"
+#include "broker/listener.h"
+#include "broker/monitoring.h"
+#include "broker/options.h"
+#include "broker/worker.h"
+
+namespace feedvault::broker {
+
+/// A running broker: listens, spreads clients over its loops, and answers monitoring. Owns its
+/// threads. Methods: one thread at a time (the one that handles signals), MonitoringSource: any
+/// thread but the loops'.
+class Server final : public MonitoringSource {
+ public:
+  /// Listens and runs. kInvalidArgument for authorization that makes no sense, kUnavailable when
+  /// the port is taken.
+  static Result<std::unique_ptr<Server>> start(const Options& options, const Clock& clock);
+  ~Server() override;  // stop()
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  int port() const { return listener_->port(); }
+  const std::string& id() const { return id_; }
+  std::size_t loops() const { return shared_.workers.size(); }
+
+  /// Takes over what can change at run time. `options` differ from the running ones only in that
+  /// (compare_options).
+  Status reload(const Options& options, bool authorization_changed);
+  /// Stops accepting, tells clients to go elsewhere, closes them one by one over
+  /// lame_duck_duration, then calls `done` on a thread of its own. Returns at once; a second call
+  /// does nothing.
+  void begin_lame_duck(std::function<void()> done);
+  /// Stops accepting, delivers what is pending (kDrainTime at most), closes all, ends the threads.
+  /// Idempotent.
+  void stop();
+
+  // MonitoringSource
+  ServerSnapshot server_snapshot() override;
+  std::vector<ConnectionSnapshot> connection_snapshots(const ConnectionQuery& query) override;
+  SubjectIndexSnapshot subject_index_snapshot() override;
+  std::vector<SubscriptionSnapshot> subscription_snapshots() override;
+  std::string health_problem() override;
+
+ private:
+  Server(const Options& options, const Clock& clock, std::size_t loops);
+  Status make_workers(std::size_t loops);
+  void accept(UniqueFd fd, Peer peer);
+  std::string info_line(const Connection& connection, const Options& options, bool lame_duck) const;
+  void connection_ended(const ConnectionSnapshot& snapshot) EXCLUDES_LOCK(mutex_);
+  std::size_t connection_count() const;
+  void for_each_worker(const std::function<void(Worker&)>& visit);
+  void run_lame_duck(const std::function<void()>& done);
+  std::shared_ptr<const Options> current_options() EXCLUDES_LOCK(mutex_);
+
+  const Clock& clock_;
+  std::string id_;
+  std::string name_;
+  std::int64_t start_ns_;
+  SharedState shared_;
+  std::unique_ptr<Listener> listener_;
+  std::atomic<std::uint64_t> next_connection_{1};
+  std::atomic<std::uint64_t> refused_{0};
+  std::atomic<bool> lame_duck_{false};
+  std::atomic<bool> stopped_{false};
+  StopSource stop_;
+  std::thread lame_duck_thread_;
+
+  Mutex mutex_;
+  std::shared_ptr<const Options> options_ GUARDED_BY(mutex_);
+  std::int64_t config_load_ns_ GUARDED_BY(mutex_) = 0;
+  std::deque<ConnectionSnapshot> ended_ GUARDED_BY(mutex_);
+};
+
+}  // namespace feedvault::broker

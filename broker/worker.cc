@@ -1,0 +1,448 @@
+#include "broker/worker.h"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "broker/limits.h"
+
+namespace feedvault::broker {
+
+Worker::Worker(std::uint32_t index,
+               std::size_t loops,
+               SharedState& shared,
+               std::unique_ptr<EventLoop> loop,
+               std::shared_ptr<const Options> use_options,
+               std::shared_ptr<const Authenticator> use_authenticator)
+    : index_(index),
+      shared_(shared),
+      loop_(std::move(loop)),
+      router_(index, loops, shared.index, !use_options->limits.disable_subject_cache),
+      read_buffer_(new char[kReadBytes]) {
+  options = std::move(use_options);
+  authenticator = std::move(use_authenticator);
+  turn_unix_ns_ = loop_->clock().unix_ns();
+}
+
+Worker::~Worker() {
+  stop_and_join();
+  loop_->cancel(stall_timer_);
+  for (auto& [id, connection] : connections_) {
+    loop_->cancel(*connection);
+    for (auto& [sid, subscription] : connection->subscriptions()) {
+      shared_.index.remove(*subscription);  // all threads have ended
+    }
+  }
+}
+
+void Worker::start_thread() {
+  thread_ = std::thread([this] { loop_->run(*this); });
+}
+
+void Worker::stop_and_join() {
+  if (thread_.joinable()) {
+    loop_->stop();
+    thread_.join();
+  }
+}
+
+void Worker::adopt(std::unique_ptr<Transport> transport,
+                   std::uint64_t id,
+                   Peer peer,
+                   const std::string& refusal) {
+  auto made =
+      std::make_unique<Connection>(*this, index_, id, std::move(transport), std::move(peer));
+  Connection& connection = *made;
+  const int fd = connection.transport().fd();
+  if (const Status added = loop_->add(fd, EPOLLIN, connection); !added.ok()) {
+    logger("broker")->error("cannot watch connection cid={} error=\"{}\"", id, added.message());
+    load.fetch_sub(1, std::memory_order_relaxed);
+    return;
+  }
+  connections_.emplace(id, std::move(made));
+  live_.store(connections_.size(), std::memory_order_release);
+  counters.connections.add(1);
+  if (refusal.empty()) {
+    connection.start();
+  } else {
+    connection.refuse(refusal, close_reasons::kMaxConnectionsExceeded);
+  }
+}
+
+// --- the turn and its locks ---
+
+void Worker::lock_for_reading() {
+  shared_.index_lock.lock_read(index_);
+  lock_ = Lock::kRead;
+}
+
+// For the rest of this connection's input: many SUBs behind each other take the lock once.
+void Worker::lock_for_writing() {
+  if (lock_ == Lock::kWrite) {
+    return;
+  }
+  release_lock();
+  shared_.index_lock.lock_write();
+  lock_ = Lock::kWrite;
+}
+
+void Worker::release_lock() {
+  if (lock_ == Lock::kNone) {
+    return;
+  }
+  hand_over_outboxes();  // first: see the graveyard
+  if (lock_ == Lock::kWrite) {
+    shared_.index_lock.unlock_write();
+  } else {
+    shared_.index_lock.unlock_read(index_);
+  }
+  lock_ = Lock::kNone;
+}
+
+void Worker::begin_turn() {
+  turn_unix_ns_ = loop_->clock().unix_ns();
+  lock_for_reading();
+  drain_inbox();
+}
+
+void Worker::end_turn() {
+  // Flushing can close connections, and closing leaves something to flush.
+  do {
+    bury_closing();
+    hand_over_outboxes();
+    flush_dirty();
+    // The loop may sleep for long now: bury today what died today, its socket above all.
+    if (closing_.empty() && !(fresh_.subscriptions.empty() && fresh_.connections.empty())) {
+      drain_inbox();
+    }
+  } while (!closing_.empty() || !dirty_.empty());
+  release_stalled(false, nullptr);
+  counters.cache_lookups.add(router_.cache().lookups() - counters.cache_lookups.get());
+  counters.cache_hits.add(router_.cache().hits() - counters.cache_hits.get());
+  counters.cached_matches.add(router_.cache().cached() - counters.cached_matches.get());
+  release_lock();
+}
+
+void Worker::before_input() {
+  if (inbox_filled_.load(std::memory_order_acquire)) {
+    drain_inbox();
+  }
+}
+
+bool Worker::worth_reading_on(const Connection&) {
+  return congested_ == nullptr && turn_output_bytes < dirty_.size() * kWorthwhileWriteBytes + 1;
+}
+
+void Worker::after_input(Connection& connection) {
+  if (congested_ != nullptr) {
+    Connection& receiver = *std::exchange(congested_, nullptr);
+    hand_over_outboxes();
+    flush_dirty();
+    if (receiver.should_stall_producers() && connection.open()) {
+      stall(connection, &receiver, now() + kStallMax);
+    }
+  }
+  if (lock_ == Lock::kWrite || shared_.index_lock.write_wanted()) {
+    release_lock();
+    lock_for_reading();
+  }
+  wait_for_inboxes();
+}
+
+void Worker::route(Connection& from, const Publish& publish) {
+  router_.publish(from, publish);
+  if (!expired_.empty()) {
+    forget_expired();
+  }
+  if (turn_output_bytes > kTurnOutputBytesMax) {
+    hand_over_outboxes();
+    flush_dirty();
+  }
+  if (router_.outbox_bytes() > kOutboxBytesMax) {
+    hand_over_outboxes();
+    wait_for_inboxes();
+  }
+}
+
+// --- subscriptions ---
+
+void Worker::insert(Subscription& subscription) {
+  lock_for_writing();
+  shared_.index.insert(subscription);
+}
+
+void Worker::drop(std::unique_ptr<Subscription> subscription) {
+  lock_for_writing();
+  shared_.index.remove(*subscription);
+  fresh_.subscriptions.push_back(std::move(subscription));
+}
+
+void Worker::forget_expired() {
+  for (Subscription* const each : std::exchange(expired_, {})) {
+    each->connection()->forget_expired(*each);
+  }
+}
+
+void Worker::bury_closing() {
+  if (closing_.empty()) {
+    return;
+  }
+  const std::vector<Connection*> closing = std::exchange(closing_, {});
+  for (Connection* const connection : closing) {
+    auto& subscriptions = connection->subscriptions();
+    if (!subscriptions.empty()) {
+      lock_for_writing();
+      counters.subscriptions.subtract(subscriptions.size());
+    }
+    for (auto& [sid, subscription] : subscriptions) {
+      shared_.index.remove(*subscription);
+      subscription->closed = true;
+      fresh_.subscriptions.push_back(std::move(subscription));
+    }
+    subscriptions.clear();
+    shared_.connection_ended(connection->snapshot(/*with_subscriptions=*/false));
+    connection->wind_up();
+  }
+}
+
+void Worker::finished(Connection& connection) {
+  loop_->cancel(connection);
+  loop_->remove(connection.transport().fd());
+  release_stalled(true, &connection);
+  if (congested_ == &connection) {
+    congested_ = nullptr;
+  }
+  const auto found = connections_.find(connection.id());
+  CHECK(found != connections_.end());
+  fresh_.connections.push_back(std::move(found->second));
+  connections_.erase(found);
+  counters.connections.subtract(1);
+  live_.store(connections_.size(), std::memory_order_release);
+  load.fetch_sub(1, std::memory_order_relaxed);
+}
+
+// --- output ---
+
+void Worker::flush_dirty() {
+  turn_output_bytes = 0;
+  // Flushing appends nothing, so this ends; it may close connections, which end_turn() buries.
+  for (std::size_t i = 0; i < dirty_.size(); ++i) {
+    dirty_[i]->flush_turn();
+  }
+  dirty_.clear();
+}
+
+void Worker::watch(Connection& connection, bool readable, bool writable) {
+  loop_->change(connection.transport().fd(),
+                (readable ? EPOLLIN : 0U) | (writable ? EPOLLOUT : 0U),
+                connection);
+}
+
+void Worker::schedule(Connection& connection, SteadyTime when) {
+  loop_->schedule(connection, when);
+}
+
+// --- other loops ---
+
+void Worker::hand_over_outboxes() {
+  if (router_.outbox_bytes() == 0) {
+    return;
+  }
+  std::vector<std::unique_lock<std::mutex>> locks;
+  locks.reserve(shared_.workers.size());
+  // All at once, in order of the loops: what one of them does because of a message must not
+  // overtake another message of the same turn (router.h, "three loops").
+  for (std::size_t i = 0; i < shared_.workers.size(); ++i) {
+    if (!router_.outbox(i).empty()) {
+      locks.emplace_back(shared_.workers[i]->inbox_mutex_);
+    }
+  }
+  for (std::size_t i = 0; i < shared_.workers.size(); ++i) {
+    if (!router_.outbox(i).empty()) {
+      shared_.workers[i]->receive(std::exchange(router_.outbox(i), {}));
+    }
+  }
+  locks.clear();
+  router_.outboxes_handed_over();
+  for (const auto& worker : shared_.workers) {
+    if (worker.get() != this && worker->inbox_filled_.load(std::memory_order_acquire)) {
+      worker->loop_->wake();
+    }
+  }
+}
+
+void Worker::receive(DeliveryBatch batch) {
+  inbox_bytes_.fetch_add(batch.size(), std::memory_order_acq_rel);
+  inbox_.push_back(std::move(batch));
+  inbox_filled_.store(true, std::memory_order_release);
+}
+
+void Worker::drain_inbox() {
+  // What is fresh now was taken out of the index before this drain begins.
+  std::swap(ripe_.subscriptions, fresh_.subscriptions);
+  std::swap(ripe_.connections, fresh_.connections);
+  std::vector<DeliveryBatch> batches;
+  if (inbox_filled_.load(std::memory_order_acquire)) {
+    const std::lock_guard<std::mutex> lock(inbox_mutex_);
+    batches.swap(inbox_);
+    inbox_filled_.store(false, std::memory_order_release);
+  }
+  std::vector<std::pair<std::uint32_t, std::uint64_t>> asked;
+  for (const DeliveryBatch& batch : batches) {
+    DeliveryBatch::Record record;
+    std::size_t at = 0;
+    while (batch.next(at, record)) {
+      router_.deliver(record);
+      if (!expired_.empty()) {
+        forget_expired();
+      }
+      if (congested_ != nullptr && congested_->should_stall_producers()) {
+        const std::pair producer(record.from_loop, record.from_connection);
+        if (std::find(asked.begin(), asked.end(), producer) == asked.end()) {
+          asked.push_back(producer);
+          ask_to_stall(record.from_loop, record.from_connection);
+        }
+      }
+      congested_ = nullptr;
+      if (turn_output_bytes > kTurnOutputBytesMax) {
+        flush_dirty();
+      }
+    }
+    inbox_bytes_.fetch_sub(batch.size(), std::memory_order_acq_rel);
+  }
+  ripe_.subscriptions.clear();
+  ripe_.connections.clear();
+}
+
+// A loop that is far behind makes the others wait, so that its inbox stays bounded. They go on
+// draining their own meanwhile and hold no lock while they sleep, so that nobody waits in a circle.
+void Worker::wait_for_inboxes() {
+  const auto behind = [&] {
+    return std::any_of(shared_.workers.begin(), shared_.workers.end(), [&](const auto& worker) {
+      return worker.get() != this &&
+             worker->inbox_bytes_.load(std::memory_order_acquire) > kInboxBytesMax;
+    });
+  };
+  while (behind()) {
+    release_lock();
+    // A few of these a second at most matter; a condition variable would cost every drain.
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+    lock_for_reading();
+    drain_inbox();
+    flush_dirty();
+  }
+}
+
+// --- slow receivers ---
+
+void Worker::stall(Connection& producer, Connection* receiver, SteadyTime until) {
+  if (producer.reading_paused()) {
+    return;
+  }
+  producer.pause_reading();
+  stalled_.push_back({&producer, receiver, until});
+  if (!stall_timer_.scheduled() || stall_timer_.when() > until) {
+    loop_->schedule(stall_timer_, until);
+  }
+}
+
+// The producer lives on another loop; that one pauses it for a little while. A receiver that stays
+// congested asks again.
+void Worker::ask_to_stall(std::uint32_t loop, std::uint64_t connection) {
+  Worker& other = *shared_.workers[loop];
+  other.loop_->post([&other, connection] {
+    const auto found = other.connections_.find(connection);
+    if (found != other.connections_.end() && found->second->open()) {
+      other.stall(*found->second, nullptr, other.now() + kRemoteStall);
+    }
+  });
+}
+
+void Worker::release_stalled(bool all_of, const Connection* connection) {
+  if (stalled_.empty()) {
+    return;
+  }
+  const auto over = [&](const Stalled& each) {
+    if (all_of) {
+      return each.producer == connection || each.receiver == connection;
+    }
+    return now() >= each.until ||
+           (each.receiver != nullptr &&
+            (!each.receiver->open() || each.receiver->pending_bytes() < kSoftPendingBytes / 2));
+  };
+  const auto keep_end = std::stable_partition(
+      stalled_.begin(), stalled_.end(), [&](const Stalled& each) { return !over(each); });
+  const std::vector<Stalled> released(keep_end, stalled_.end());
+  stalled_.erase(keep_end, stalled_.end());
+  for (const Stalled& each : released) {
+    if (each.producer != connection) {
+      each.producer->resume_reading();
+    }
+  }
+  for (const Stalled& each : stalled_) {
+    if (!stall_timer_.scheduled() || stall_timer_.when() > each.until) {
+      loop_->schedule(stall_timer_, each.until);
+    }
+  }
+}
+
+// --- the server's wishes ---
+
+bool Worker::authenticate_elsewhere(Connection& connection, ConnectCredentials credentials) {
+  return shared_.auth_workers.submit([this,
+                                      id = connection.id(),
+                                      nonce = connection.nonce(),
+                                      check = authenticator,
+                                      credentials = std::move(credentials)] {
+    auto result = check->authenticate(credentials, nonce);
+    loop_->post([this, id, result = std::move(result)] {
+      const auto found = connections_.find(id);
+      if (found != connections_.end()) {
+        Connection& waiting = *found->second;
+        waiting.authenticated(result);
+        after_input(waiting);
+      }
+    });
+  });
+}
+
+std::string Worker::info(const Connection& connection, bool lame_duck) {
+  return shared_.info(connection, *options, lame_duck);
+}
+
+void Worker::set_options(std::shared_ptr<const Options> new_options,
+                         std::shared_ptr<const Authenticator> new_authenticator,
+                         bool check_users) {
+  options = std::move(new_options);
+  authenticator = std::move(new_authenticator);
+  for (auto& [id, connection] : connections_) {
+    connection->options_changed(check_users);
+  }
+}
+
+void Worker::announce_lame_duck() {
+  for (auto& [id, connection] : connections_) {
+    connection->send_info_update(/*lame_duck=*/true);
+  }
+}
+
+std::size_t Worker::close_some(std::size_t count, std::string_view reason) {
+  std::size_t open = 0;
+  for (auto& [id, connection] : connections_) {
+    if (!connection->open()) {
+      continue;
+    }
+    if (count > 0) {
+      --count;
+      connection->close(reason);
+    } else {
+      ++open;
+    }
+  }
+  return open;
+}
+
+}  // namespace feedvault::broker

@@ -1,0 +1,162 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "base/mutex.h"
+#include "broker/auth_workers.h"
+#include "broker/connection.h"
+#include "broker/event_loop.h"
+#include "broker/index_lock.h"
+#include "broker/router.h"
+#include "broker/subject_index.h"
+
+namespace feedvault::broker {
+
+class Worker;
+
+/// What all loops of one server share.
+struct SharedState {
+  SharedState(std::size_t loops, std::uint64_t hash_seed) : index(hash_seed), index_lock(loops) {}
+
+  SubjectIndex index;  // guarded by index_lock
+  IndexLock index_lock;
+  std::vector<std::unique_ptr<Worker>> workers;  // fixed before they run
+  AuthWorkers auth_workers;
+  /// The INFO line for a client. Any thread.
+  std::function<std::string(const Connection&, const Options&, bool lame_duck)> info;
+  /// A connection ended. Any thread; must be quick.
+  std::function<void(const ConnectionSnapshot&)> connection_ended;
+};
+
+/// One loop and its connections. All work of a turn happens under the index's read lock; see
+/// index_lock.h. A worker's own thread calls everything but what says "any thread".
+///
+/// Graveyard: subscriptions and connections are referred to from other loops' outboxes and from
+/// matches in progress. Outboxes are handed over before a read lock is given up, so once a
+/// subscription is out of the index (which takes the write lock), every record that names it is in
+/// our inbox, and after the next complete drain of it nobody can refer to it any more. Only then is
+/// it destroyed.
+class Worker final : public ConnectionHost, public TurnHandler {
+ public:
+  Worker(std::uint32_t index,
+         std::size_t loops,
+         SharedState& shared,
+         std::unique_ptr<EventLoop> loop,
+         std::shared_ptr<const Options> options,
+         std::shared_ptr<const Authenticator> authenticator);
+  ~Worker() override;
+
+  void start_thread();
+  void stop_and_join();  // any thread but the worker's
+
+  EventLoop& loop() { return *loop_; }
+  std::uint32_t index() const { return index_; }
+
+  /// Takes over a new client. `refusal` non-empty: only to tell it why not.
+  void adopt(std::unique_ptr<Transport> transport,
+             std::uint64_t id,
+             Peer peer,
+             const std::string& refusal = {});
+  /// Connections now or soon here, for balancing. Any thread.
+  std::atomic<std::uint32_t> load{0};
+
+  void set_options(std::shared_ptr<const Options> options,
+                   std::shared_ptr<const Authenticator> authenticator,
+                   bool check_users);
+  void announce_lame_duck();
+  /// Closes the connections with ids below `id_end`, at most `count`; how many remain.
+  std::size_t close_some(std::size_t count, std::string_view reason);
+  const std::unordered_map<std::uint64_t, std::unique_ptr<Connection>>& connections() const {
+    return connections_;
+  }
+  /// Nothing is open, nothing is still being delivered. Any thread.
+  bool idle() const { return live_.load(std::memory_order_acquire) == 0; }
+  const Router& router() const { return router_; }
+
+  // ConnectionHost
+  SteadyTime now() const override { return loop_->now(); }
+  std::int64_t unix_ns() const override { return turn_unix_ns_; }
+  std::span<char> read_buffer() override { return {read_buffer_.get(), kReadBytes}; }
+  void before_input() override;
+  bool worth_reading_on(const Connection& connection) override;
+  void after_input(Connection& connection) override;
+  void mark_dirty(Connection& connection) override { dirty_.push_back(&connection); }
+  void watch(Connection& connection, bool readable, bool writable) override;
+  void schedule(Connection& connection, SteadyTime when) override;
+  void closing(Connection& connection) override { closing_.push_back(&connection); }
+  void finished(Connection& connection) override;
+  void route(Connection& from, const Publish& publish) override;
+  void insert(Subscription& subscription) override;
+  void drop(std::unique_ptr<Subscription> subscription) override;
+  void expired(Subscription& subscription) override { expired_.push_back(&subscription); }
+  void congested(Connection& receiver) override { congested_ = &receiver; }
+  bool authenticate_elsewhere(Connection& connection, ConnectCredentials credentials) override;
+  std::string info(const Connection& connection, bool lame_duck) override;
+
+  // TurnHandler
+  void begin_turn() override;
+  void end_turn() override;
+
+ private:
+  enum class Lock : std::uint8_t { kNone, kRead, kWrite };
+  struct Stalled {
+    Connection* producer;
+    Connection* receiver;  // null: on another loop
+    SteadyTime until;
+  };
+  struct Graves {
+    std::vector<std::unique_ptr<Subscription>> subscriptions;
+    std::vector<std::unique_ptr<Connection>> connections;
+  };
+  class WakeTimer final : public Timer {
+    void on_timer() override {}  // end_turn() does the work
+  };
+
+  void lock_for_reading();
+  void lock_for_writing();
+  void release_lock();
+  void hand_over_outboxes();
+  void receive(DeliveryBatch batch);  // another worker's thread, under our inbox lock
+  void drain_inbox();
+  void wait_for_inboxes();
+  void forget_expired();
+  void flush_dirty();
+  void bury_closing();
+  void stall(Connection& producer, Connection* receiver, SteadyTime until);
+  void ask_to_stall(std::uint32_t loop, std::uint64_t connection);
+  void release_stalled(bool all_of, const Connection* connection);
+
+  std::uint32_t index_;
+  SharedState& shared_;
+  std::unique_ptr<EventLoop> loop_;
+  Router router_;
+  std::unique_ptr<char[]> read_buffer_;
+  std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
+  std::atomic<std::size_t> live_{0};
+  std::vector<Connection*> dirty_;
+  std::vector<Connection*> closing_;
+  std::vector<Subscription*> expired_;
+  std::vector<Stalled> stalled_;
+  WakeTimer stall_timer_;
+  Connection* congested_ = nullptr;  // the last one that publishing filled up
+  Graves fresh_;                     // may still be named in the inbox
+  Graves ripe_;                      // ... until the drain in progress is complete
+  Lock lock_ = Lock::kNone;
+  std::int64_t turn_unix_ns_ = 0;
+
+  std::mutex inbox_mutex_;            // several are locked at once; see hand_over_outboxes()
+  std::vector<DeliveryBatch> inbox_;  // guarded by inbox_mutex_
+  std::atomic<std::size_t> inbox_bytes_{0};
+  std::atomic<bool> inbox_filled_{false};
+
+  std::thread thread_;
+};
+
+}  // namespace feedvault::broker

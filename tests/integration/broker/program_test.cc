@@ -1,0 +1,207 @@
+// feedvault-broker as a program: its life cycle, and nats.c as a client that knows nothing of us.
+
+#include <signal.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include <gtest/gtest.h>
+#include <nats/nats.h>
+
+#include "tests/integration/broker/raw_client.h"
+#include "tests/support/process.h"
+
+namespace feedvault::broker::testing {
+namespace {
+
+using feedvault::testing::accepts_connections;
+using feedvault::testing::built_program;
+using feedvault::testing::eventually;
+using feedvault::testing::free_port;
+using feedvault::testing::Process;
+using feedvault::testing::TempDir;
+
+class Program : public ::testing::Test {
+ protected:
+  std::unique_ptr<Process> start(std::vector<std::string> more = {}) {
+    std::vector<std::string> command = {
+        built_program("feedvault-broker"), "-a", "127.0.0.1", "-p", std::to_string(port_)};
+    command.insert(command.end(), more.begin(), more.end());
+    auto process = std::make_unique<Process>(
+        Process::Options{command, {}, folder_.file("output"), folder_.path()});
+    EXPECT_TRUE(eventually([&] { return accepts_connections(port_); })) << process->output();
+    return process;
+  }
+  std::string url() const { return "nats://127.0.0.1:" + std::to_string(port_); }
+
+  TempDir folder_;
+  std::uint16_t port_ = free_port();
+};
+
+std::string text_of(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+TEST_F(Program, SigtermDeliversWhatIsPendingAndExitsWithZero) {
+  auto broker = start();
+  RawClient client(port_);
+  client.send("CONNECT {\"verbose\":false}\r\nSUB a 1\r\nPING\r\n");
+  ASSERT_EQ(client.receive_until("PONG\r\n"), "PONG\r\n");
+  client.send("PUB a 1\r\nx\r\nPING\r\n");
+  ASSERT_EQ(client.receive_until("PONG\r\n"), "MSG a 1 1\r\nx\r\nPONG\r\n");
+  broker->send_signal(SIGTERM);
+  bool closed = false;
+  EXPECT_EQ(client.receive_to_end(closed), "");
+  EXPECT_TRUE(closed);
+  EXPECT_EQ(broker->wait_for_exit(std::chrono::seconds(10)), 0);
+}
+
+TEST_F(Program, LameDuckModeSendsClientsElsewhereAndEnds) {
+  {
+    std::ofstream(folder_.file("nats.conf"))
+        << "lame_duck_duration: \"30s\"\nlame_duck_grace_period: \"1s\"\n";
+  }
+  auto broker = start({"-c", folder_.file("nats.conf")});
+  {
+    RawClient client(port_);
+    client.send("CONNECT {\"verbose\":false,\"protocol\":1}\r\nPING\r\n");
+    ASSERT_EQ(client.receive_until("PONG\r\n"), "PONG\r\n");
+    broker->send_signal(SIGUSR2);
+    EXPECT_NE(client.receive_until("} \r\n").find("\"ldm\":true"), std::string::npos);
+    EXPECT_TRUE(eventually([&] { return !accepts_connections(port_); }));
+  }  // the client follows the advice
+  EXPECT_EQ(broker->wait_for_exit(std::chrono::seconds(20)), 0);
+}
+
+TEST_F(Program, ReopensItsLogAndReloadsItsConfiguration) {
+  const std::string log = folder_.file("broker.log");
+  { std::ofstream(folder_.file("nats.conf")) << "logfile: \"" << log << "\"\n"; }
+  auto broker = start({"-c", folder_.file("nats.conf")});
+  std::filesystem::rename(log, log + ".old");
+  broker->send_signal(SIGUSR1);
+  EXPECT_TRUE(eventually([&] { return text_of(log).find("reopened") != std::string::npos; }));
+  { std::ofstream(folder_.file("nats.conf")) << "logfile: \"" << log << "\"\nmax_payload: 100\n"; }
+  broker->send_signal(SIGHUP);
+  EXPECT_TRUE(eventually([&] { return text_of(log).find("reloaded") != std::string::npos; }));
+  RawClient client(port_);
+  EXPECT_NE(client.info().find("\"max_payload\":100,"), std::string::npos) << client.info();
+}
+
+TEST_F(Program, WritesItsPortsAndRemovesThem) {
+  auto broker = start({"--ports_file_dir", folder_.path(), "-P", folder_.file("pid")});
+  const std::string ports =
+      folder_.file("feedvault-broker_" + std::to_string(broker->pid()) + ".ports");
+  ASSERT_TRUE(eventually([&] { return std::filesystem::exists(ports); }));
+  EXPECT_EQ(text_of(ports), "{\"nats\":[\"" + url() + "\"]}");
+  EXPECT_EQ(text_of(folder_.file("pid")), std::to_string(broker->pid()));
+  broker->send_signal(SIGINT);
+  EXPECT_EQ(broker->wait_for_exit(std::chrono::seconds(10)), 0);
+  EXPECT_FALSE(std::filesystem::exists(ports));
+}
+
+TEST_F(Program, SaysInOneLineWhyItCannotStart) {
+  auto first = start();
+  const auto second = feedvault::testing::run(
+      {built_program("feedvault-broker"), "-a", "127.0.0.1", "-p", std::to_string(port_)});
+  EXPECT_EQ(second.exit_code, 2);
+  EXPECT_NE(second.output.find("choose another port"), std::string::npos) << second.output;
+}
+
+// --- nats.c ---
+
+struct Natsc {
+  natsConnection* connection = nullptr;
+  explicit Natsc(const std::string& url) {
+    EXPECT_EQ(natsConnection_ConnectTo(&connection, url.c_str()), NATS_OK);
+  }
+  ~Natsc() { natsConnection_Destroy(connection); }
+  Natsc(const Natsc&) = delete;
+  Natsc& operator=(const Natsc&) = delete;
+};
+
+TEST_F(Program, NatsCPublishesRequestsAndHearsOfNoResponders) {
+  auto broker = start();
+  Natsc service(url());
+  Natsc client(url());
+  natsSubscription* subscription = nullptr;
+  ASSERT_EQ(natsConnection_QueueSubscribe(
+                &subscription,
+                service.connection,
+                "double",
+                "workers",
+                [](natsConnection* nc, natsSubscription*, natsMsg* msg, void*) {
+                  const std::string body(natsMsg_GetData(msg),
+                                         static_cast<std::size_t>(natsMsg_GetDataLength(msg)));
+                  const std::string twice = body + body;
+                  natsConnection_PublishString(nc, natsMsg_GetReply(msg), twice.c_str());
+                  natsMsg_Destroy(msg);
+                },
+                nullptr),
+            NATS_OK);
+  ASSERT_EQ(natsConnection_Flush(service.connection), NATS_OK);
+  for (int i = 0; i < 100; ++i) {
+    natsMsg* reply = nullptr;
+    ASSERT_EQ(natsConnection_RequestString(&reply, client.connection, "double", "ab", 2000),
+              NATS_OK);
+    EXPECT_STREQ(natsMsg_GetData(reply), "abab");
+    natsMsg_Destroy(reply);
+  }
+  natsMsg* none = nullptr;
+  EXPECT_EQ(natsConnection_RequestString(&none, client.connection, "nobody", "x", 2000),
+            NATS_NO_RESPONDERS);
+  EXPECT_EQ(natsSubscription_Drain(subscription), NATS_OK);
+  EXPECT_EQ(natsSubscription_WaitForDrainCompletion(subscription, 2000), NATS_OK);
+  natsSubscription_Destroy(subscription);
+}
+
+TEST_F(Program, NatsCSeesHeadersAndAMegabyte) {
+  auto broker = start();
+  Natsc client(url());
+  natsSubscription* subscription = nullptr;
+  ASSERT_EQ(natsConnection_SubscribeSync(&subscription, client.connection, "data.>"), NATS_OK);
+  const std::string body((1U << 20U) - 200, 'b');
+  natsMsg* message = nullptr;
+  ASSERT_EQ(natsMsg_Create(&message, "data.x", nullptr, body.data(), static_cast<int>(body.size())),
+            NATS_OK);
+  ASSERT_EQ(natsMsgHeader_Set(message, "Colour", "blue"), NATS_OK);
+  ASSERT_EQ(natsConnection_PublishMsg(client.connection, message), NATS_OK);
+  natsMsg* got = nullptr;
+  ASSERT_EQ(natsSubscription_NextMsg(&got, subscription, 5000), NATS_OK);
+  const char* colour = nullptr;
+  EXPECT_EQ(natsMsgHeader_Get(got, "Colour", &colour), NATS_OK);
+  EXPECT_STREQ(colour, "blue");
+  EXPECT_EQ(natsMsg_GetDataLength(got), static_cast<int>(body.size()));
+  natsMsg_Destroy(message);
+  natsMsg_Destroy(got);
+  natsSubscription_Destroy(subscription);
+}
+
+TEST_F(Program, NatsCReconnectsAfterTheBrokerWasKilled) {
+  auto broker = start();
+  natsOptions* options = nullptr;
+  ASSERT_EQ(natsOptions_Create(&options), NATS_OK);
+  natsOptions_SetURL(options, url().c_str());
+  natsOptions_SetReconnectWait(options, 50);
+  natsConnection* connection = nullptr;
+  ASSERT_EQ(natsConnection_Connect(&connection, options), NATS_OK);
+  natsSubscription* subscription = nullptr;
+  ASSERT_EQ(natsConnection_SubscribeSync(&subscription, connection, "after"), NATS_OK);
+  broker->kill_hard();
+  broker = start();
+  ASSERT_TRUE(
+      eventually([&] { return natsConnection_Status(connection) == NATS_CONN_STATUS_CONNECTED; }));
+  ASSERT_EQ(natsConnection_PublishString(connection, "after", "back"), NATS_OK);
+  natsMsg* got = nullptr;
+  ASSERT_EQ(natsSubscription_NextMsg(&got, subscription, 5000), NATS_OK);
+  EXPECT_STREQ(natsMsg_GetData(got), "back");
+  natsMsg_Destroy(got);
+  natsSubscription_Destroy(subscription);
+  natsConnection_Destroy(connection);
+  natsOptions_Destroy(options);
+}
+
+}  // namespace
+}  // namespace feedvault::broker::testing
