@@ -279,6 +279,10 @@ void Connection::flush() {
   if (result.bytes > 0) {
     last_progress_ = host_.now();
     drained_ += result.bytes;
+    if (traffic_.out_msgs != written_msgs_) {
+      written_msgs_ = traffic_.out_msgs;
+      last_activity_ns_ = host_.unix_ns();
+    }
   }
   if (result.state == IoState::kFailed) {
     output_.clear();
@@ -535,8 +539,7 @@ void Connection::check_ping() {
   const SteadyTime now = host_.now();
   const TimeoutOptions& timeouts = host_.options->timeouts;
   next_ping_ = now + timeouts.ping_interval;
-  const bool measured = rtt_ns_ > 0;
-  if (measured && now - last_activity_ < timeouts.ping_interval) {
+  if (rtt_measured_ && now - last_activity_ < timeouts.ping_interval) {
     next_ping_ = last_activity_ + timeouts.ping_interval;
     return;  // who talks is alive
   }

@@ -217,13 +217,15 @@ class Connection final : public EventHandler, public ParserSink, public Timer {
   std::size_t drained_before_;  // in the one before
   std::size_t lingered_bytes_ = 0;
   std::int64_t start_ns_;
-  std::int64_t last_activity_ns_;
-  std::int64_t rtt_ns_ = 0;
+  std::int64_t last_activity_ns_;   // messages either way, for monitoring
+  std::uint64_t written_msgs_ = 0;  // out_msgs at the last write
+  std::int64_t rtt_ns_ = 0;         // until the first PONG an estimate
   std::uint32_t loop_;
   int pings_out_ = 0;
   Phase phase_ = Phase::kOpen;
   std::uint8_t pauses_ = 0;
-  bool connected_ = false;  // CONNECT was accepted
+  bool connected_ = false;     // CONNECT was accepted
+  bool rtt_measured_ = false;  // by a ping
   bool dirty_ = false;
   bool blocked_ = false;   // the socket is full
   bool farewell_ = false;  // what is pending shall be delivered before the end

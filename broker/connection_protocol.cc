@@ -1,5 +1,7 @@
 // What a connection does with each operation that its parser finds.
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/log.h"
@@ -96,6 +98,9 @@ bool Connection::finish_connect() {
   parser_.limits().connect_required = false;
   if (!connected_) {
     connected_ = true;
+    // INFO went out and CONNECT came back.
+    const auto estimate = std::chrono::nanoseconds(host_.now() - started_at_);
+    rtt_ns_ = std::max<std::int64_t>(estimate.count(), 1);
     // The first ping comes early: it measures the round trip.
     next_ping_ = std::min(next_ping_, host_.now() + std::chrono::seconds(2));
     schedule_next();
@@ -131,6 +136,7 @@ bool Connection::on_ping() {
 bool Connection::on_pong() {
   if (pings_out_ > 0) {
     rtt_ns_ = std::chrono::nanoseconds(host_.now() - ping_sent_).count();
+    rtt_measured_ = true;
   }
   pings_out_ = 0;
   return true;

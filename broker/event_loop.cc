@@ -16,6 +16,15 @@
 #include "broker/limits.h"
 
 namespace feedvault::broker {
+namespace {
+
+thread_local bool runs_a_loop = false;
+
+}  // namespace
+
+bool EventLoop::on_loop_thread() {
+  return runs_a_loop;
+}
 
 Result<std::unique_ptr<EventLoop>> EventLoop::make(const Clock& clock) {
   UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
@@ -103,6 +112,7 @@ int EventLoop::wait_ms() const {
 }
 
 void EventLoop::run(TurnHandler& turns) {
+  runs_a_loop = true;
   std::array<epoll_event, kEventsPerTurn> events;
   while (!stopping_.load(std::memory_order_acquire)) {
     const int ready = ::epoll_wait(epoll_.get(), events.data(), kEventsPerTurn, wait_ms());
@@ -126,6 +136,7 @@ void EventLoop::run(TurnHandler& turns) {
   turns.begin_turn();
   run_tasks();
   turns.end_turn();
+  runs_a_loop = false;
 }
 
 void EventLoop::run_tasks() {

@@ -72,6 +72,8 @@ class EventLoop {
   /// Until stop().
   void run(TurnHandler& turns);
   void stop();  // any thread
+  /// Does the calling thread run a loop? Then it must not wait for one: it could be its own.
+  static bool on_loop_thread();
 
   /// The time when this turn began.
   SteadyTime now() const { return now_; }

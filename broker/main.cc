@@ -68,14 +68,19 @@ class Announcement {
   Announcement(const Announcement&) = delete;
   Announcement& operator=(const Announcement&) = delete;
 
-  Status write(const Options& options, const std::string& program, int port) {
+  Status write(const Options& options, const std::string& program, const Server& server) {
     if (!options.pid_file.empty()) {
       RETURN_IF_ERROR(write_pid_file(options.pid_file));
       paths_.push_back(options.pid_file);
     }
     if (!options.ports_file_dir.empty()) {
       BoundPorts ports;
-      ports.nats = listener_urls("nats", options.host, port);
+      ports.nats = listener_urls("nats", options.host, server.port());
+      if (server.monitoring_port() != 0) {
+        const std::string& host = options.monitoring.host;
+        ports.monitoring =
+            listener_urls("http", host.empty() ? options.host : host, server.monitoring_port());
+      }
       auto path = write_ports_file(options.ports_file_dir, program, ports);
       if (!path) {
         return path.error();
@@ -173,7 +178,7 @@ int run(const CommandLine& command_line) {
     return fail(server.error());
   }
   Announcement announcement;
-  if (const Status status = announcement.write(options, command_line.program, (*server)->port());
+  if (const Status status = announcement.write(options, command_line.program, **server);
       !status.ok()) {
     return fail(status);
   }

@@ -25,6 +25,14 @@ struct Traffic {
   std::uint64_t out_msgs = 0;
   std::uint64_t in_bytes = 0;
   std::uint64_t out_bytes = 0;
+
+  Traffic& operator+=(const Traffic& more) {
+    in_msgs += more.in_msgs;
+    out_msgs += more.out_msgs;
+    in_bytes += more.in_bytes;
+    out_bytes += more.out_bytes;
+    return *this;
+  }
 };
 
 /// One account's share; there are two: the users' and the system users'.
@@ -147,8 +155,8 @@ struct ConnectionQuery {
   std::optional<std::uint64_t> cid;
 };
 
-/// Where snapshots come from: the server. Called on monitoring's thread and on loops (for $SYS
-/// requests), so any thread; may wait for each loop to copy what it has.
+/// Where snapshots come from: the server. May wait for each loop to copy what it has, so any thread
+/// but the loops' own.
 class MonitoringSource {
  public:
   virtual ~MonitoringSource() = default;
@@ -167,7 +175,8 @@ struct SystemRequester {
   std::string account;
 };
 
-/// Answers monitoring requests, over HTTP and over $SYS subjects, out of snapshots. Any thread.
+/// Answers monitoring requests, over HTTP and over $SYS subjects, out of snapshots. Any thread but
+/// the loops'.
 class Monitoring {
  public:
   explicit Monitoring(MonitoringSource& source) : source_(source) {}

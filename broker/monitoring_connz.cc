@@ -26,7 +26,7 @@ struct Order {
   bool closed_only = false;
 };
 
-// Largest first, but for cid, start, uptime and reason.
+// Largest first, but for cid, start, idle, uptime and reason: as nats-server does it.
 constexpr Order kOrders[] = {
     {"cid", [](auto& a, auto& b, auto) { return a.cid < b.cid; }},
     {"start", [](auto& a, auto& b, auto) { return a.start_ns < b.start_ns; }},
@@ -37,7 +37,7 @@ constexpr Order kOrders[] = {
     {"bytes_to", [](auto& a, auto& b, auto) { return a.traffic.out_bytes > b.traffic.out_bytes; }},
     {"bytes_from", [](auto& a, auto& b, auto) { return a.traffic.in_bytes > b.traffic.in_bytes; }},
     {"last", [](auto& a, auto& b, auto) { return a.last_activity_ns > b.last_activity_ns; }},
-    {"idle", [](auto& a, auto& b, auto now) { return idle(a, now) > idle(b, now); }},
+    {"idle", [](auto& a, auto& b, auto now) { return idle(a, now) < idle(b, now); }},
     {"uptime", [](auto& a, auto& b, auto now) { return lifetime(a, now) < lifetime(b, now); }},
     {"stop", [](auto& a, auto& b, auto) { return a.stop_ns > b.stop_ns; }, true},
     {"reason", [](auto& a, auto& b, auto) { return a.reason < b.reason; }, true},

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "broker/auth_nkey.h"
@@ -39,6 +40,7 @@ Server::Server(const Options& options, const Clock& clock, std::size_t loops)
       name_(options.server_name.empty() ? id_ : options.server_name),
       start_ns_(clock.unix_ns()),
       shared_(loops, process_hash_seed()),
+      usage_(clock),
       options_(std::make_shared<const Options>(options)),
       config_load_ns_(start_ns_) {}
 
@@ -58,13 +60,23 @@ Result<std::unique_ptr<Server>> Server::start(const Options& options, const Cloc
   for (const auto& worker : self->shared_.workers) {
     worker->start_thread();
   }
-  logger("broker")->info("listening host={} port={} loops={} version={} nats_version={} id={}",
-                         options.host,
-                         self->port(),
-                         loops,
-                         kVersion,
-                         kNatsVersion,
-                         self->id_);
+  if (options.monitoring.port != 0) {
+    auto http = serve_monitoring(options, self->monitoring_);
+    if (!http) {
+      return http.error();
+    }
+    self->monitoring_port_ = (*http)->port();
+    self->http_ = std::move(*http);
+  }
+  logger("broker")->info(
+      "listening host={} port={} monitoring_port={} loops={} version={} nats_version={} id={}",
+      options.host,
+      self->port(),
+      self->monitoring_port(),
+      loops,
+      kVersion,
+      kNatsVersion,
+      self->id_);
   return server;
 }
 
@@ -168,13 +180,21 @@ void Server::connection_ended(const ConnectionSnapshot& snapshot) {
   MutexLock lock(mutex_);
   ended_.push_back(snapshot);
   ended_.back().stop_ns = clock_.unix_ns();
+  if (snapshot.account == options_->authorization.system_account) {
+    ++ended_system_.total_connections;
+    ended_system_.traffic += snapshot.traffic;
+    if (snapshot.reason == close_reasons::kSlowConsumerPendingBytes ||
+        snapshot.reason == close_reasons::kSlowConsumerWriteDeadline) {
+      ++ended_system_.slow_consumers;
+    }
+  }
   while (ended_.size() > static_cast<std::size_t>(options_->limits.max_closed_clients)) {
     ended_.pop_front();
   }
 }
 
-// Runs `visit` on every loop's thread and waits for all.
 void Server::for_each_worker(const std::function<void(Worker&)>& visit) {
+  CHECK(!EventLoop::on_loop_thread());
   if (stopped_.load(std::memory_order_acquire)) {
     return;
   }
@@ -251,6 +271,7 @@ void Server::stop() {
     return;
   }
   stop_.request_stop();
+  http_.reset();
   if (lame_duck_thread_.joinable()) {
     lame_duck_thread_.join();
   }

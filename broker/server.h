@@ -24,14 +24,16 @@ namespace feedvault::broker {
 /// thread but the loops'.
 class Server final : public MonitoringSource {
  public:
-  /// Listens and runs. kInvalidArgument for authorization that makes no sense, kUnavailable when
-  /// the port is taken.
+  /// Listens, for monitoring, too, and runs. kInvalidArgument for authorization that makes no
+  /// sense, kUnavailable when a port is taken.
   static Result<std::unique_ptr<Server>> start(const Options& options, const Clock& clock);
   ~Server() override;  // stop()
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
   int port() const { return listener_->port(); }
+  /// Where HTTP monitoring listens; 0: it does not.
+  int monitoring_port() const { return monitoring_port_.load(std::memory_order_relaxed); }
   const std::string& id() const { return id_; }
   std::size_t loops() const { return shared_.workers.size(); }
 
@@ -54,12 +56,19 @@ class Server final : public MonitoringSource {
   std::string health_problem() override;
 
  private:
+  struct ConnectionTotals {
+    std::uint64_t pending_bytes = 0;
+    AccountSnapshot system;
+  };
+
   Server(const Options& options, const Clock& clock, std::size_t loops);
   Status make_workers(std::size_t loops);
   void accept(UniqueFd fd, Peer peer);
   std::string info_line(const Connection& connection, const Options& options, bool lame_duck) const;
   void connection_ended(const ConnectionSnapshot& snapshot) EXCLUDES_LOCK(mutex_);
   std::size_t connection_count() const;
+  ConnectionTotals connection_totals() EXCLUDES_LOCK(mutex_);
+  /// Runs `visit` on every loop's thread and waits for all. Not on a loop's thread.
   void for_each_worker(const std::function<void(Worker&)>& visit);
   void run_lame_duck(const std::function<void()>& done);
   std::shared_ptr<const Options> current_options() EXCLUDES_LOCK(mutex_);
@@ -76,11 +85,16 @@ class Server final : public MonitoringSource {
   std::atomic<bool> stopped_{false};
   StopSource stop_;
   std::thread lame_duck_thread_;
+  Monitoring monitoring_{*this};
+  ProcessUsage usage_;
+  std::unique_ptr<HttpServer> http_;  // asks the loops: stops before they do
+  std::atomic<int> monitoring_port_{0};
 
   Mutex mutex_;
   std::shared_ptr<const Options> options_ GUARDED_BY(mutex_);
   std::int64_t config_load_ns_ GUARDED_BY(mutex_) = 0;
   std::deque<ConnectionSnapshot> ended_ GUARDED_BY(mutex_);
+  AccountSnapshot ended_system_ GUARDED_BY(mutex_);  // system users' connections that have ended
 };
 
 }  // namespace feedvault::broker

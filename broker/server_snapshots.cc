@@ -2,9 +2,61 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "broker/server.h"
 
 namespace feedvault::broker {
+namespace {
+
+std::uint64_t without(std::uint64_t all, std::uint64_t some) {
+  return all - std::min(all, some);
+}
+
+// Counters are kept for whole loops; the users' account is what the system users' leaves of them.
+void split_accounts(ServerSnapshot& shot, AccountSnapshot system) {
+  system.name = shot.options->authorization.system_account;
+  AccountSnapshot users;
+  users.name = shot.options->authorization.account;
+  users.connections = std::max(0, shot.connections - system.connections);
+  users.total_connections = without(shot.total_connections, system.total_connections);
+  users.traffic = {without(shot.traffic.in_msgs, system.traffic.in_msgs),
+                   without(shot.traffic.out_msgs, system.traffic.out_msgs),
+                   without(shot.traffic.in_bytes, system.traffic.in_bytes),
+                   without(shot.traffic.out_bytes, system.traffic.out_bytes)};
+  users.slow_consumers = without(shot.slow_consumers, system.slow_consumers);
+  users.subscriptions = without(shot.subscriptions, system.subscriptions);
+  shot.accounts = {std::move(users), std::move(system)};
+}
+
+}  // namespace
+
+// What only the connections themselves know. System users are few: counting them by looking at them
+// costs everybody else nothing.
+Server::ConnectionTotals Server::connection_totals() {
+  ConnectionTotals totals;
+  {
+    MutexLock lock(mutex_);
+    totals.system = ended_system_;
+  }
+  Mutex collect;
+  for_each_worker([&](Worker& worker) {
+    MutexLock lock(collect);
+    for (const auto& [id, connection] : worker.connections()) {
+      if (!connection->open()) {
+        continue;
+      }
+      totals.pending_bytes += connection->pending_bytes();
+      if (connection->user() != nullptr && connection->user()->system) {
+        const ConnectionSnapshot shot = connection->snapshot(/*with_subscriptions=*/false);
+        ++totals.system.connections;
+        ++totals.system.total_connections;
+        totals.system.traffic += shot.traffic;
+        totals.system.subscriptions += shot.subscriptions;
+      }
+    }
+  });
+  return totals;
+}
 
 ServerSnapshot Server::server_snapshot() {
   ServerSnapshot shot;
@@ -17,14 +69,21 @@ ServerSnapshot Server::server_snapshot() {
     shot.config_load_ns = config_load_ns_;
   }
   shot.port = port();
+  shot.monitoring_port = monitoring_port();
   shot.auth_required = shot.options->authorization.any();
   shot.lame_duck = lame_duck_.load(std::memory_order_relaxed);
   shot.start_ns = start_ns_;
   shot.now_ns = clock_.unix_ns();
   shot.cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   shot.loops = static_cast<int>(shared_.workers.size());
+  const ProcessUsage::Usage usage = usage_.sample();
+  shot.resident_bytes = usage.resident_bytes;
+  shot.cpu_percent = usage.cpu_percent;
   shot.total_connections = next_connection_.load(std::memory_order_relaxed) - 1;
   shot.refused_connections = refused_.load(std::memory_order_relaxed);
+  // Before the counters, which only grow: a part is never more than the whole.
+  ConnectionTotals totals = connection_totals();
+  shot.pending_bytes = totals.pending_bytes;
   for (const auto& worker : shared_.workers) {
     const LoopCounters& counters = worker->counters;
     shot.connections += static_cast<int>(counters.connections.get());
@@ -42,17 +101,7 @@ ServerSnapshot Server::server_snapshot() {
     shot.no_responders += counters.no_responders.get();
   }
   shot.slow_consumers = shot.slow_consumers_pending + shot.slow_consumers_deadline;
-  for (const ConnectionSnapshot& connection : connection_snapshots({})) {
-    shot.pending_bytes += static_cast<std::uint64_t>(connection.pending_bytes);
-  }
-  AccountSnapshot account;
-  account.name = shot.options->authorization.account;
-  account.connections = shot.connections;
-  account.total_connections = shot.total_connections;
-  account.traffic = shot.traffic;
-  account.slow_consumers = shot.slow_consumers;
-  account.subscriptions = shot.subscriptions;
-  shot.accounts.push_back(std::move(account));
+  split_accounts(shot, std::move(totals.system));
   return shot;
 }
 
@@ -84,6 +133,7 @@ std::vector<ConnectionSnapshot> Server::connection_snapshots(const ConnectionQue
 SubjectIndexSnapshot Server::subject_index_snapshot() {
   SubjectIndexSnapshot shot;
   std::uint64_t hits = 0;
+  CHECK(!EventLoop::on_loop_thread());  // it holds the lock that is taken below
   for (const auto& worker : shared_.workers) {
     shot.matches += worker->counters.cache_lookups.get();
     hits += worker->counters.cache_hits.get();
@@ -91,7 +141,18 @@ SubjectIndexSnapshot Server::subject_index_snapshot() {
   }
   shot.cache_hit_rate =
       shot.matches > 0 ? static_cast<double>(hits) / static_cast<double>(shot.matches) : 0;
-  // Work on a loop's thread holds the index's read lock.
+  MatchCache::FanOut all;
+  Mutex collect;
+  for_each_worker([&](Worker& worker) {
+    const MatchCache::FanOut here = worker.router().cache().fan_out();
+    MutexLock lock(collect);
+    all.subjects += here.subjects;
+    all.reached += here.reached;
+    all.most = std::max(all.most, here.most);
+  });
+  shot.max_fanout = all.most;
+  shot.avg_fanout =
+      all.subjects > 0 ? static_cast<double>(all.reached) / static_cast<double>(all.subjects) : 0;
   shared_.index_lock.lock_write();
   shot.subscriptions = shared_.index.size();
   shot.inserts = shared_.index.inserts();

@@ -383,4 +383,17 @@ const MatchResult& MatchCache::match(std::string_view subject) {
   return slot.result;
 }
 
+MatchCache::FanOut MatchCache::fan_out() const {
+  FanOut sum;
+  for (const Slot& slot : slots_) {
+    if (!slot.subject.empty()) {
+      const std::uint64_t here = slot.result.plain.size() + slot.result.queues.size();
+      ++sum.subjects;
+      sum.reached += here;
+      sum.most = std::max(sum.most, here);
+    }
+  }
+  return sum;
+}
+
 }  // namespace feedvault::broker

@@ -122,6 +122,13 @@ class MatchCache {
   std::uint64_t lookups() const { return lookups_; }
   std::uint64_t hits() const { return hits_; }
   std::size_t cached() const { return cached_; }
+  /// How many one subject reaches, over all remembered ones: subscriptions and queue groups.
+  struct FanOut {
+    std::uint64_t subjects = 0;
+    std::uint64_t reached = 0;
+    std::uint64_t most = 0;
+  };
+  FanOut fan_out() const;
 
  private:
   struct Slot {

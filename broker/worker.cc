@@ -193,6 +193,7 @@ void Worker::bury_closing() {
   const std::vector<Connection*> closing = std::exchange(closing_, {});
   for (Connection* const connection : closing) {
     auto& subscriptions = connection->subscriptions();
+    shared_.connection_ended(connection->snapshot(/*with_subscriptions=*/false));
     if (!subscriptions.empty()) {
       lock_for_writing();
       counters.subscriptions.subtract(subscriptions.size());
@@ -203,7 +204,6 @@ void Worker::bury_closing() {
       fresh_.subscriptions.push_back(std::move(subscription));
     }
     subscriptions.clear();
-    shared_.connection_ended(connection->snapshot(/*with_subscriptions=*/false));
     connection->wind_up();
   }
 }

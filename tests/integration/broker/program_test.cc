@@ -91,11 +91,19 @@ TEST_F(Program, ReopensItsLogAndReloadsItsConfiguration) {
 }
 
 TEST_F(Program, WritesItsPortsAndRemovesThem) {
-  auto broker = start({"--ports_file_dir", folder_.path(), "-P", folder_.file("pid")});
+  const std::uint16_t monitor = free_port();
+  auto broker = start({"--ports_file_dir",
+                       folder_.path(),
+                       "-P",
+                       folder_.file("pid"),
+                       "-m",
+                       std::to_string(monitor)});
   const std::string ports =
       folder_.file("feedvault-broker_" + std::to_string(broker->pid()) + ".ports");
   ASSERT_TRUE(eventually([&] { return std::filesystem::exists(ports); }));
-  EXPECT_EQ(text_of(ports), "{\"nats\":[\"" + url() + "\"]}");
+  const std::string monitoring = "http://127.0.0.1:" + std::to_string(monitor);
+  EXPECT_EQ(text_of(ports),
+            "{\"nats\":[\"" + url() + "\"],\"monitoring\":[\"" + monitoring + "\"]}");
   EXPECT_EQ(text_of(folder_.file("pid")), std::to_string(broker->pid()));
   broker->send_signal(SIGINT);
   EXPECT_EQ(broker->wait_for_exit(std::chrono::seconds(10)), 0);
