@@ -38,13 +38,16 @@ Connection::Connection(ConnectionHost& host,
       id_(id),
       max_pending_(static_cast<std::size_t>(host.options->limits.max_pending)),
       started_at_(host.now()),
+      opened_at_(started_at_),
       last_activity_(started_at_),
       last_progress_(started_at_),
       drain_window_begin_(started_at_),
       drained_before_(kFastDrainBytes),  // new receivers are taken for fast ones
       start_ns_(host.unix_ns()),
       last_activity_ns_(start_ns_),
-      loop_(loop) {
+      loop_(loop),
+      layered_(transport_->layered()),
+      handshaking_(layered_ && transport_->handshake_deadline() != SteadyTime::max()) {
   const LimitOptions& limits = host.options->limits;
   parser_.limits().max_control_line = static_cast<std::size_t>(limits.max_control_line);
   parser_.limits().max_payload = static_cast<std::uint32_t>(limits.max_payload);
@@ -82,10 +85,12 @@ void Connection::on_events(std::uint32_t events) {
   if (phase_ != Phase::kOpen) {
     return;
   }
+  bool readable = (events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0;
   if ((events & EPOLLOUT) != 0) {
     flush();
+    readable = readable || reads_on_output_;
   }
-  if ((events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0) {
+  if (readable) {
     if (!reading_paused()) {
       read_available();
     } else if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
@@ -103,9 +108,7 @@ void Connection::read_available() {
       break;
     }
     if (result.state != IoState::kDone) {
-      peer_ended_ = true;
-      close(result.state == IoState::kEnd ? close_reasons::kClientClosed
-                                          : close_reasons::kReadError);
+      end_by_transport(result.state);
       break;
     }
     last_activity_ = host_.now();
@@ -115,6 +118,9 @@ void Connection::read_available() {
     if (result.bytes < buffer.size() || !host_.worth_reading_on(*this)) {
       break;
     }
+  }
+  if (layered_) {
+    after_layered_read();
   }
   host_.after_input(*this);
 }
@@ -374,6 +380,10 @@ void Connection::wind_up() {
   }
   phase_ = Phase::kLingering;
   linger_until_ = host_.now() + kLingerTime;
+  if (handshaking_ && close_reason_ == close_reasons::kServerShutdown) {
+    output_.clear();  // nobody is there yet to whom it would matter
+    blocked_ = false;
+  }
   flush();
   if (phase_ == Phase::kFinished) {
     return;
@@ -386,7 +396,7 @@ void Connection::wind_up() {
     return;
   }
   if (output_.empty()) {
-    transport_->shut_write();
+    transport_->shut_write(close_reason_);
     farewell_ = true;
   }
   update_watch();
@@ -394,22 +404,30 @@ void Connection::wind_up() {
   discard_input();
 }
 
-// Lingering: the last output goes out, and input is thrown away until the peer closes.
-void Connection::discard_input() {
+void Connection::say_farewell() {
   flush();
   if (output_.empty() && !farewell_) {
-    transport_->shut_write();
+    transport_->shut_write(close_reason_);
     farewell_ = true;
   }
+}
+
+// Lingering: the last output goes out, and input is thrown away until the peer closes.
+void Connection::discard_input() {
+  say_farewell();
   while (phase_ == Phase::kLingering) {
     const std::span<char> buffer = host_.read_buffer();
     const IoResult result = transport_->read(buffer.data(), buffer.size());
     lingered_bytes_ += result.bytes;
     if (result.state == IoState::kWouldBlock) {
+      if (layered_) {
+        say_farewell();  // a handshake may be over
+        update_watch();
+      }
       return;
     }
     if ((result.state != IoState::kDone && output_.empty()) || result.state == IoState::kFailed ||
-        lingered_bytes_ > kLingerBytesMax) {
+        result.state == IoState::kRefused || lingered_bytes_ > kLingerBytesMax) {
       phase_ = Phase::kFinished;
       host_.finished(*this);
       return;
@@ -433,12 +451,20 @@ void Connection::resume_reading() {
 void Connection::set_pause(Pause pause, bool on) {
   pauses_ = static_cast<std::uint8_t>(on ? pauses_ | pause : pauses_ & ~pause);
   update_watch();
+  if (layered_ && !on && pauses_ == 0 && open() && transport_->has_input()) {
+    host_.schedule(*this, host_.now() + std::chrono::nanoseconds(1));
+  }
 }
 
 void Connection::update_watch() {
   const bool read =
       phase_ == Phase::kLingering ? !peer_ended_ : pauses_ == 0 && phase_ == Phase::kOpen;
-  const bool write = blocked_;
+  bool write = blocked_;
+  if (layered_) {
+    const IoWaits waits = transport_->waits();
+    reads_on_output_ = waits.read_for_output && read;
+    write = (blocked_ && !waits.write_for_input) || reads_on_output_;
+  }
   if (read != watching_read_ || write != watching_write_) {
     watching_read_ = read;
     watching_write_ = write;
@@ -487,11 +513,11 @@ void Connection::options_changed(bool check_user) {
 // --- time ---
 
 void Connection::schedule_next() {
-  SteadyTime next = next_ping_;
-  if (parser_.limits().connect_required) {
-    next = std::min(next, started_at_ + host_.options->auth_timeout());
+  SteadyTime next = handshaking_ ? transport_->handshake_deadline() : next_ping_;
+  if (!handshaking_ && parser_.limits().connect_required) {
+    next = std::min(next, opened_at_ + host_.options->auth_timeout());
   }
-  if (blocked_) {
+  if (blocked_ && !handshaking_) {
     next = std::min(next, last_progress_ + host_.options->timeouts.write_deadline);
   }
   // An earlier alarm that finds nothing to do costs less than moving one at every blocked write.
@@ -510,8 +536,11 @@ void Connection::on_timer() {
   if (!open()) {
     return;
   }
+  if (layered_ && !layer_timer()) {
+    return;
+  }
   const TimeoutOptions& timeouts = host_.options->timeouts;
-  if (parser_.limits().connect_required && now >= started_at_ + host_.options->auth_timeout()) {
+  if (parser_.limits().connect_required && now >= opened_at_ + host_.options->auth_timeout()) {
     host_.counters.auth_failures.add(1);
     close(close_reasons::kAuthenticationTimeout, "Authentication Timeout");
     return;
@@ -569,6 +598,11 @@ ConnectionSnapshot Connection::snapshot(bool with_subscriptions) const {
   shot.name = connect_.name;
   shot.lang = connect_.lang;
   shot.version = connect_.version;
+  if (layered_) {
+    Protection protection = transport_->protection();
+    shot.tls_version = std::move(protection.tls_version);
+    shot.tls_cipher_suite = std::move(protection.cipher_suite);
+  }
   if (user_ != nullptr) {
     shot.user = user_->name;
     shot.account = user_->account;

@@ -164,6 +164,11 @@ class Connection final : public EventHandler, public ParserSink, public Timer {
 
   void flush();
   void read_available();
+  void after_layered_read();
+  void check_handshake();
+  void end_by_transport(IoState state);
+  bool layer_timer();
+  void say_farewell();
   void discard_input();
   void take_input(std::string_view input);
   void stop_for(ParseStop stop);
@@ -207,6 +212,7 @@ class Connection final : public EventHandler, public ParserSink, public Timer {
   std::size_t max_pending_;
 
   SteadyTime started_at_;
+  SteadyTime opened_at_;  // the transport's handshake was over
   SteadyTime last_activity_;
   SteadyTime next_ping_;
   SteadyTime ping_sent_;
@@ -224,6 +230,9 @@ class Connection final : public EventHandler, public ParserSink, public Timer {
   int pings_out_ = 0;
   Phase phase_ = Phase::kOpen;
   std::uint8_t pauses_ = 0;
+  const bool layered_;        // the transport has a protocol of its own
+  bool handshaking_ = false;  // ... and is not yet ready for ours
+  bool reads_on_output_ = false;
   bool connected_ = false;     // CONNECT was accepted
   bool rtt_measured_ = false;  // by a ping
   bool dirty_ = false;

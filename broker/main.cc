@@ -12,6 +12,7 @@
 #include "broker/log_file.h"
 #include "broker/options.h"
 #include "broker/server.h"
+#include "broker/tls_context.h"
 
 namespace feedvault::broker {
 namespace {
@@ -31,9 +32,6 @@ void raise_file_limit() {
 
 // What is configured but not there must not be taken for there.
 Status check_supported(const Options& options) {
-  if (options.tls.enabled) {
-    return invalid_argument("tls: not supported yet; remove it, or put a TLS proxy in front");
-  }
   if (options.websocket.enabled) {
     return invalid_argument("websocket: not supported yet; remove it");
   }
@@ -47,6 +45,10 @@ Result<LoadedOptions> load(const CommandLine& command_line) {
   auto loaded = load_options(command_line, environ);
   if (loaded) {
     RETURN_IF_ERROR(check_supported(loaded->options));
+    const std::string& file = loaded->options.config_file;
+    if (const auto tls = make_tls_context(loaded->options.tls, "tls"); !tls) {
+      return tls.error().with_context(file.empty() ? "command line" : file);
+    }
   }
   return loaded;
 }
@@ -75,7 +77,8 @@ class Announcement {
     }
     if (!options.ports_file_dir.empty()) {
       BoundPorts ports;
-      ports.nats = listener_urls("nats", options.host, server.port());
+      ports.nats =
+          listener_urls(options.tls.enabled ? "tls" : "nats", options.host, server.port());
       if (server.monitoring_port() != 0) {
         const std::string& host = options.monitoring.host;
         ports.monitoring =

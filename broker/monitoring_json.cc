@@ -77,7 +77,9 @@ void add_settings(Json& json, const ServerSnapshot& server) {
     json["auth_required"] = true;
   }
   if (options.tls.enabled) {
-    json["tls_required"] = !options.tls.allow_non_tls;
+    if (!options.tls.allow_non_tls) {
+      json["tls_required"] = true;
+    }
     if (options.tls.verify) {
       json["tls_verify"] = true;
     }

@@ -48,6 +48,7 @@ Result<std::unique_ptr<Server>> Server::start(const Options& options, const Cloc
   const std::size_t loops = loop_count(options);
   std::unique_ptr<Server> server(new Server(options, clock, loops));
   RETURN_IF_ERROR(server->make_workers(loops));
+  ASSIGN_OR_RETURN(server->tls_, make_tls_context(options.tls, "tls"));
   auto listener = Listener::listen(options.host, options.port);
   if (!listener) {
     return listener.error();
@@ -134,7 +135,7 @@ void Server::accept(UniqueFd fd, Peer peer) {
   Worker& worker = **least;
   worker.load.fetch_add(1, std::memory_order_relaxed);
   const std::uint64_t id = next_connection_.fetch_add(1, std::memory_order_relaxed);
-  auto transport = std::make_unique<SocketTransport>(std::move(fd));
+  auto transport = make_transport(std::move(fd), !refusal.empty());
   if (worker.index() == 0) {
     worker.adopt(std::move(transport), id, std::move(peer), refusal);
     return;
@@ -163,6 +164,12 @@ std::string Server::info_line(const Connection& connection,
       json_quoted(connection.peer().ip));
   if (options.authorization.any()) {
     add_field(json, "auth_required", "true");
+  }
+  if (options.tls.enabled) {
+    add_field(json, options.tls.allow_non_tls ? "tls_available" : "tls_required", "true");
+    if (options.tls.verify) {
+      add_field(json, "tls_verify", "true");
+    }
   }
   if (!connection.nonce().empty()) {
     add_field(json, "nonce", json_quoted(connection.nonce()));
@@ -217,6 +224,7 @@ Status Server::reload(const Options& options, bool authorization_changed) {
   if (!authenticator) {
     return authenticator.error();
   }
+  ASSIGN_OR_RETURN(const auto tls, make_tls_context(options.tls, "tls"));
   auto shared_options = std::make_shared<const Options>(options);
   {
     MutexLock lock(mutex_);
@@ -224,6 +232,9 @@ Status Server::reload(const Options& options, bool authorization_changed) {
     config_load_ns_ = clock_.unix_ns();
   }
   for_each_worker([&](Worker& worker) {
+    if (worker.index() == 0) {
+      tls_ = tls;
+    }
     worker.set_options(shared_options, *authenticator, authorization_changed);
   });
   return {};

@@ -15,6 +15,7 @@
 #include "broker/listener.h"
 #include "broker/monitoring.h"
 #include "broker/options.h"
+#include "broker/tls_context.h"
 #include "broker/worker.h"
 
 namespace feedvault::broker {
@@ -24,8 +25,8 @@ namespace feedvault::broker {
 /// thread but the loops'.
 class Server final : public MonitoringSource {
  public:
-  /// Listens, for monitoring, too, and runs. kInvalidArgument for authorization that makes no
-  /// sense, kUnavailable when a port is taken.
+  /// Listens, for monitoring, too, and runs. kInvalidArgument for authorization or certificates that
+  /// make no sense, kUnavailable when a port is taken.
   static Result<std::unique_ptr<Server>> start(const Options& options, const Clock& clock);
   ~Server() override;  // stop()
   Server(const Server&) = delete;
@@ -38,7 +39,8 @@ class Server final : public MonitoringSource {
   std::size_t loops() const { return shared_.workers.size(); }
 
   /// Takes over what can change at run time. `options` differ from the running ones only in that
-  /// (compare_options).
+  /// (compare_options). Certificates are read again: new connections are shown the new ones. After
+  /// an error all is as before.
   Status reload(const Options& options, bool authorization_changed);
   /// Stops accepting, tells clients to go elsewhere, closes them one by one over
   /// lame_duck_duration, then calls `done` on a thread of its own. Returns at once; a second call
@@ -64,6 +66,7 @@ class Server final : public MonitoringSource {
   Server(const Options& options, const Clock& clock, std::size_t loops);
   Status make_workers(std::size_t loops);
   void accept(UniqueFd fd, Peer peer);
+  std::unique_ptr<Transport> make_transport(UniqueFd fd, bool refused) const;
   std::string info_line(const Connection& connection, const Options& options, bool lame_duck) const;
   void connection_ended(const ConnectionSnapshot& snapshot) EXCLUDES_LOCK(mutex_);
   std::size_t connection_count() const;
@@ -79,6 +82,7 @@ class Server final : public MonitoringSource {
   std::int64_t start_ns_;
   SharedState shared_;
   std::unique_ptr<Listener> listener_;
+  std::shared_ptr<const TlsContext> tls_;  // null: none; the first loop's, once it runs
   std::atomic<std::uint64_t> next_connection_{1};
   std::atomic<std::uint64_t> refused_{0};
   std::atomic<bool> lame_duck_{false};

@@ -37,7 +37,7 @@ IoResult SocketTransport::write(const iovec* pieces, std::size_t count) {
   return sent >= 0 ? IoResult{IoState::kDone, static_cast<std::size_t>(sent), 0} : failure();
 }
 
-void SocketTransport::shut_write() {
+void SocketTransport::shut_write(std::string_view /*reason*/) {
   ::shutdown(fd_.get(), SHUT_WR);
 }
 

@@ -12,7 +12,8 @@
 
 namespace feedvault::broker::testing {
 
-RawClient::RawClient(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+RawClient::RawClient(std::uint16_t port, Greeting greeting)
+    : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
@@ -22,6 +23,9 @@ RawClient::RawClient(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | S
   }
   const int on = 1;
   ::setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (greeting == Greeting::kNone) {
+    return;
+  }
   std::string received;
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
   while (received.find("\r\n") == std::string::npos && receive_some(received, deadline)) {
@@ -63,6 +67,14 @@ bool RawClient::receive_some(std::string& into, std::chrono::steady_clock::time_
   }
   into.append(buffer.data(), static_cast<std::size_t>(got));
   return true;
+}
+
+std::string RawClient::receive_some(std::chrono::milliseconds timeout) {
+  std::string received = std::exchange(rest_, {});
+  if (received.empty()) {
+    receive_some(received, std::chrono::steady_clock::now() + timeout);
+  }
+  return received;
 }
 
 std::string RawClient::receive_until(std::string_view text, std::chrono::milliseconds timeout) {

@@ -13,8 +13,9 @@ namespace feedvault::broker::testing {
 /// std::runtime_error where a server does not even accept it.
 class RawClient {
  public:
-  /// Connects and reads the INFO line.
-  explicit RawClient(std::uint16_t port);
+  enum class Greeting : std::uint8_t { kInfo, kNone };
+  /// Connects and reads the INFO line, if the server speaks first.
+  explicit RawClient(std::uint16_t port, Greeting greeting = Greeting::kInfo);
 
   const std::string& info() const { return info_; }
   /// False when the server has closed; what was sent until then may be lost.
@@ -29,6 +30,9 @@ class RawClient {
   /// Reads all until the server closes; false in `closed` when it did not in time.
   std::string receive_to_end(bool& closed,
                              std::chrono::milliseconds timeout = std::chrono::seconds(5));
+  /// Whatever comes next; empty when nothing does in time, or the server closes.
+  std::string receive_some(std::chrono::milliseconds timeout = std::chrono::seconds(5));
+  bool ended() const { return ended_; }
   /// Half-closes: no more will be sent.
   void shut_write();
   int fd() const { return fd_.get(); }
