@@ -55,17 +55,23 @@ NatsConfig NatsServer::config() const {
 }
 
 void NatsServer::start() {
+  const char* const core_program = std::getenv("FEEDVAULT_TEST_CORE_SERVER");
   const std::string config_file = folder_.file("nats.conf");
   {
     std::ofstream out(config_file);
     out << "listen: \"127.0.0.1:" << port_ << "\"\n"
         << "http: \"127.0.0.1:" << monitor_port_ << "\"\n"
-        << "jetstream { store_dir: \"" << folder_.file("store") << "\" }\n"
         << extra_ << "\n";
+    if (core_program == nullptr) {
+      out << "jetstream { store_dir: \"" << folder_.file("store") << "\" }\n";
+    }
   }
   const char* program = std::getenv("FEEDVAULT_TEST_NATS_SERVER");
+  if (program == nullptr) {
+    program = "nats-server";
+  }
   Process::Options options;
-  options.command = {program == nullptr ? "nats-server" : program, "-c", config_file};
+  options.command = {core_program == nullptr ? program : core_program, "-c", config_file};
   options.output_file = folder_.file("log");
   process_ = std::make_unique<Process>(options);
   const bool up = eventually([this] { return !process_->running() || healthy(monitor_port_); },

@@ -13,6 +13,9 @@ namespace feedvault::testing {
 /// temporary folder that survives restarts and goes with this object. The program is `nats-server`
 /// of PATH, or the one that FEEDVAULT_TEST_NATS_SERVER names. Constructor and start() return when
 /// JetStream answers; they throw std::runtime_error, with the server's log, when it does not.
+///
+/// FEEDVAULT_TEST_CORE_SERVER names a program without JetStream instead, under which tests that
+/// need no stream run, too.
 class NatsServer {
  public:
   /// `extra` is appended to the configuration ("max_payload: 8MB").

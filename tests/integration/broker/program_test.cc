@@ -1,4 +1,4 @@
-// feedvault-broker as a program: its life cycle, and nats.c as a client that knows nothing of us.
+// feedvault-broker as a program: its life cycle.
 
 #include <signal.h>
 
@@ -8,7 +8,6 @@
 #include <string>
 
 #include <gtest/gtest.h>
-#include <nats/nats.h>
 
 #include "tests/integration/broker/raw_client.h"
 #include "tests/support/process.h"
@@ -116,99 +115,6 @@ TEST_F(Program, SaysInOneLineWhyItCannotStart) {
       {built_program("feedvault-broker"), "-a", "127.0.0.1", "-p", std::to_string(port_)});
   EXPECT_EQ(second.exit_code, 2);
   EXPECT_NE(second.output.find("choose another port"), std::string::npos) << second.output;
-}
-
-// --- nats.c ---
-
-struct Natsc {
-  natsConnection* connection = nullptr;
-  explicit Natsc(const std::string& url) {
-    EXPECT_EQ(natsConnection_ConnectTo(&connection, url.c_str()), NATS_OK);
-  }
-  ~Natsc() { natsConnection_Destroy(connection); }
-  Natsc(const Natsc&) = delete;
-  Natsc& operator=(const Natsc&) = delete;
-};
-
-TEST_F(Program, NatsCPublishesRequestsAndHearsOfNoResponders) {
-  auto broker = start();
-  Natsc service(url());
-  Natsc client(url());
-  natsSubscription* subscription = nullptr;
-  ASSERT_EQ(natsConnection_QueueSubscribe(
-                &subscription,
-                service.connection,
-                "double",
-                "workers",
-                [](natsConnection* nc, natsSubscription*, natsMsg* msg, void*) {
-                  const std::string body(natsMsg_GetData(msg),
-                                         static_cast<std::size_t>(natsMsg_GetDataLength(msg)));
-                  const std::string twice = body + body;
-                  natsConnection_PublishString(nc, natsMsg_GetReply(msg), twice.c_str());
-                  natsMsg_Destroy(msg);
-                },
-                nullptr),
-            NATS_OK);
-  ASSERT_EQ(natsConnection_Flush(service.connection), NATS_OK);
-  for (int i = 0; i < 100; ++i) {
-    natsMsg* reply = nullptr;
-    ASSERT_EQ(natsConnection_RequestString(&reply, client.connection, "double", "ab", 2000),
-              NATS_OK);
-    EXPECT_STREQ(natsMsg_GetData(reply), "abab");
-    natsMsg_Destroy(reply);
-  }
-  natsMsg* none = nullptr;
-  EXPECT_EQ(natsConnection_RequestString(&none, client.connection, "nobody", "x", 2000),
-            NATS_NO_RESPONDERS);
-  EXPECT_EQ(natsSubscription_Drain(subscription), NATS_OK);
-  EXPECT_EQ(natsSubscription_WaitForDrainCompletion(subscription, 2000), NATS_OK);
-  natsSubscription_Destroy(subscription);
-}
-
-TEST_F(Program, NatsCSeesHeadersAndAMegabyte) {
-  auto broker = start();
-  Natsc client(url());
-  natsSubscription* subscription = nullptr;
-  ASSERT_EQ(natsConnection_SubscribeSync(&subscription, client.connection, "data.>"), NATS_OK);
-  const std::string body((1U << 20U) - 200, 'b');
-  natsMsg* message = nullptr;
-  ASSERT_EQ(natsMsg_Create(&message, "data.x", nullptr, body.data(), static_cast<int>(body.size())),
-            NATS_OK);
-  ASSERT_EQ(natsMsgHeader_Set(message, "Colour", "blue"), NATS_OK);
-  ASSERT_EQ(natsConnection_PublishMsg(client.connection, message), NATS_OK);
-  natsMsg* got = nullptr;
-  ASSERT_EQ(natsSubscription_NextMsg(&got, subscription, 5000), NATS_OK);
-  const char* colour = nullptr;
-  EXPECT_EQ(natsMsgHeader_Get(got, "Colour", &colour), NATS_OK);
-  EXPECT_STREQ(colour, "blue");
-  EXPECT_EQ(natsMsg_GetDataLength(got), static_cast<int>(body.size()));
-  natsMsg_Destroy(message);
-  natsMsg_Destroy(got);
-  natsSubscription_Destroy(subscription);
-}
-
-TEST_F(Program, NatsCReconnectsAfterTheBrokerWasKilled) {
-  auto broker = start();
-  natsOptions* options = nullptr;
-  ASSERT_EQ(natsOptions_Create(&options), NATS_OK);
-  natsOptions_SetURL(options, url().c_str());
-  natsOptions_SetReconnectWait(options, 50);
-  natsConnection* connection = nullptr;
-  ASSERT_EQ(natsConnection_Connect(&connection, options), NATS_OK);
-  natsSubscription* subscription = nullptr;
-  ASSERT_EQ(natsConnection_SubscribeSync(&subscription, connection, "after"), NATS_OK);
-  broker->kill_hard();
-  broker = start();
-  ASSERT_TRUE(
-      eventually([&] { return natsConnection_Status(connection) == NATS_CONN_STATUS_CONNECTED; }));
-  ASSERT_EQ(natsConnection_PublishString(connection, "after", "back"), NATS_OK);
-  natsMsg* got = nullptr;
-  ASSERT_EQ(natsSubscription_NextMsg(&got, subscription, 5000), NATS_OK);
-  EXPECT_STREQ(natsMsg_GetData(got), "back");
-  natsMsg_Destroy(got);
-  natsSubscription_Destroy(subscription);
-  natsConnection_Destroy(connection);
-  natsOptions_Destroy(options);
 }
 
 }  // namespace
