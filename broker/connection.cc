@@ -603,6 +603,7 @@ ConnectionSnapshot Connection::snapshot(bool with_subscriptions) const {
     shot.tls_version = std::move(protection.tls_version);
     shot.tls_cipher_suite = std::move(protection.cipher_suite);
   }
+  shot.connected = connected_;
   if (user_ != nullptr) {
     shot.user = user_->name;
     shot.account = user_->account;

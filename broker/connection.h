@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "base/clock.h"
+#include "broker/account.h"
 #include "broker/auth.h"
 #include "broker/connect_options.h"
 #include "broker/counters.h"
@@ -55,6 +56,10 @@ class ConnectionHost {
   virtual void finished(Connection& connection) = 0;
 
   virtual void route(Connection& from, const Publish& publish) = 0;
+  /// The same for a publish with a reply to $SYS.REQ.>, which the server itself answers.
+  virtual void system_request(Connection& from, const Publish& publish) = 0;
+  /// Its first CONNECT was accepted.
+  virtual void connected(Connection& connection) = 0;
   virtual void insert(Subscription& subscription) = 0;
   /// Takes it out of the index and destroys it when nobody can refer to it any more.
   virtual void drop(std::unique_ptr<Subscription> subscription) = 0;
@@ -133,10 +138,12 @@ class Connection final : public EventHandler, public ParserSink, public Timer {
   bool wants_no_responders() const { return connect_.no_responders; }
   bool dirty() const { return dirty_; }
   std::uint64_t id() const { return id_; }
+  std::uint32_t loop() const { return loop_; }
   std::size_t pending_bytes() const { return output_.size(); }
   const Peer& peer() const { return peer_; }
   const std::string& nonce() const { return nonce_; }
   const User* user() const { return user_.get(); }
+  Account account() const { return account_; }
   std::string_view close_reason() const { return close_reason_; }
   Transport& transport() { return *transport_; }
   ConnectionSnapshot snapshot(bool with_subscriptions) const;
@@ -228,6 +235,7 @@ class Connection final : public EventHandler, public ParserSink, public Timer {
   std::int64_t rtt_ns_ = 0;         // until the first PONG an estimate
   std::uint32_t loop_;
   int pings_out_ = 0;
+  Account account_ = Account::kUsers;
   Phase phase_ = Phase::kOpen;
   std::uint8_t pauses_ = 0;
   const bool layered_;        // the transport has a protocol of its own

@@ -21,6 +21,11 @@ bool is_reserved_reply(std::string_view reply) {
          starts_with(reply, "_GR_.");
 }
 
+// Without a reply there is nothing to answer.
+bool is_system_request(const Publish& publish) {
+  return starts_with(publish.subject, "$SYS.REQ.") && !publish.reply.empty();
+}
+
 // Subjects between servers, which no client may publish to.
 bool is_routed_reply_prefix(std::string_view subject) {
   return starts_with(subject, "_GR_.");
@@ -104,6 +109,7 @@ bool Connection::finish_connect() {
     // The first ping comes early: it measures the round trip.
     next_ping_ = std::min(next_ping_, host_.now() + std::chrono::seconds(2));
     schedule_next();
+    host_.connected(*this);
   }
   if (connect_.verbose) {
     send_ok();
@@ -112,6 +118,12 @@ bool Connection::finish_connect() {
 }
 
 void Connection::set_user(std::shared_ptr<const User> user) {
+  if (const Account now = user->system ? Account::kSystem : Account::kUsers; now != account_) {
+    while (!subscriptions_.empty()) {
+      forget_expired(*subscriptions_.begin()->second);
+    }
+    account_ = now;
+  }
   user_ = std::move(user);
   permissions_ = user_->permissions.get();
   const ResponseRules* const responses =
@@ -169,7 +181,11 @@ bool Connection::on_publish(const Publish& publish) {
     if (connect_.verbose) {
       send_ok();
     }
-    host_.route(*this, publish);
+    if (publish.subject.front() == '$' && is_system_request(publish)) {
+      host_.system_request(*this, publish);
+    } else {
+      host_.route(*this, publish);
+    }
   }
   return open();
 }

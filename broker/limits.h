@@ -85,6 +85,17 @@ inline constexpr int kAcceptsPerTurn = 256;
 /// After the process ran out of file descriptors, accepting pauses for this long.
 inline constexpr std::chrono::milliseconds kAcceptPause{100};
 
+/// Requests to $SYS.REQ.> that wait for their answer: in all, and of one connection. Who has more
+/// under way hears of no responders. Ordinary users together have half.
+inline constexpr std::size_t kSystemRequestsMax = 256;
+inline constexpr std::size_t kSystemRequestsPerConnection = 16;
+/// Longer payloads of such requests count as empty: they are options.
+inline constexpr std::size_t kSystemRequestBytesMax = 64U << 10U;
+/// Clients that came or went and are still to be announced; more are not announced.
+inline constexpr std::size_t kSystemEventsMax = 8192;
+/// Between announcements of the server's statistics.
+inline constexpr std::chrono::seconds kStatszInterval{10};
+
 /// Events taken from the kernel in one turn.
 inline constexpr int kEventsPerTurn = 256;
 

@@ -108,7 +108,8 @@ struct ConnectionSnapshot {
   std::string version;
   std::string tls_version;  // "1.3"
   std::string tls_cipher_suite;
-  std::string user;  // a user name or public NKey; never a token
+  bool connected = false;  // its CONNECT was accepted
+  std::string user;        // a user name or public NKey; never a token
   std::string account;
   std::vector<SubscriptionSnapshot> subscription_list;  // only when asked for
 };
@@ -191,9 +192,19 @@ class Monitoring {
                                                    const SystemRequester& requester)
       EXCLUDES_LOCK(mutex_);
 
+  /// What system users are told of a client that came or went.
+  struct Event {
+    std::string subject;
+    std::string payload;
+  };
+  Event client_event(const ConnectionSnapshot& client) EXCLUDES_LOCK(mutex_);
+
  private:
+  ServerSnapshot identity() EXCLUDES_LOCK(mutex_);
+
   MonitoringSource& source_;
   Mutex mutex_;
+  std::optional<ServerSnapshot> identity_ GUARDED_BY(mutex_);  // a snapshot: what never changes
   std::map<std::string, std::uint64_t, std::less<>> requests_ GUARDED_BY(mutex_);  // by path
   std::uint64_t system_answers_ GUARDED_BY(mutex_) = 0;
 };

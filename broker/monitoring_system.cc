@@ -6,9 +6,15 @@
 //   $SYS.REQ.ACCOUNT.PING.<WHAT>         CONNZ, STATZ; everybody, about his own account
 //   $SYS.REQ.ACCOUNT.<name>.<WHAT>       CONNZ, STATZ, SUBSZ, INFO; system users only
 //   $SYS.REQ.USER.INFO                   who am I; everybody
+//
+// And what system users are told without asking:
+//
+//   $SYS.ACCOUNT.<name>.CONNECT, .DISCONNECT, $SYS.SERVER.<id>.CLIENT.AUTH.ERR
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "broker/limits.h"
 #include "broker/monitoring.h"
 #include "broker/monitoring_format.h"
 #include "broker/monitoring_json.h"
@@ -18,9 +24,6 @@ namespace {
 
 constexpr std::string_view kServerPrefix = "$SYS.REQ.SERVER.";
 constexpr std::string_view kAccountPrefix = "$SYS.REQ.ACCOUNT.";
-// Requests are options; nobody needs more.
-constexpr std::size_t kRequestBytesMax = 64 << 10;
-
 bool take_prefix(std::string_view& text, std::string_view prefix) {
   if (text.substr(0, prefix.size()) != prefix) {
     return false;
@@ -190,7 +193,15 @@ class Request {
   const ServerSnapshot server_;
 };
 
-Json server_json(const ServerSnapshot& server, std::uint64_t sequence) {
+Json idz_json(const ServerSnapshot& server) {
+  Json json = Json::object();
+  json["name"] = server.server_name;
+  json["host"] = server.options->host;
+  json["id"] = server.server_id;
+  return json;
+}
+
+Json server_json(const ServerSnapshot& server, std::uint64_t sequence, std::int64_t now_ns) {
   Json json = Json::object();
   json["name"] = server.server_name;
   json["host"] = server.options->host;
@@ -201,11 +212,88 @@ Json server_json(const ServerSnapshot& server, std::uint64_t sequence) {
   }
   json["seq"] = sequence;
   json["jetstream"] = server.options->jetstream.enabled;
-  json["time"] = format_time(server.now_ns);
+  json["time"] = format_time(now_ns);
+  return json;
+}
+
+Json client_json(const ConnectionSnapshot& client) {
+  Json json = Json::object();
+  const auto add_text = [&](const char* key, const std::string& text) {
+    if (!text.empty()) {
+      json[key] = text;
+    }
+  };
+  json["start"] = format_time(client.start_ns);
+  json["host"] = client.ip;
+  json["id"] = client.cid;
+  add_text("acc", client.account);
+  add_text("user", client.user);
+  add_text("name", client.name);
+  add_text("lang", client.lang);
+  add_text("ver", client.version);
+  if (client.stop_ns != 0) {
+    if (client.rtt_ns > 0) {
+      json["rtt"] = client.rtt_ns;
+    }
+    json["stop"] = format_time(client.stop_ns);
+  }
+  json["kind"] = "Client";
+  json["client_type"] = client.websocket ? "websocket" : "nats";
+  return json;
+}
+
+Json traffic_json(std::uint64_t msgs, std::uint64_t bytes) {
+  Json json = Json::object();
+  json["msgs"] = msgs;
+  json["bytes"] = bytes;
   return json;
 }
 
 }  // namespace
+
+ServerSnapshot Monitoring::identity() {
+  {
+    MutexLock lock(mutex_);
+    if (identity_) {
+      return *identity_;
+    }
+  }
+  ServerSnapshot taken = source_.server_snapshot();  // may wait: not under the lock
+  MutexLock lock(mutex_);
+  identity_ = std::move(taken);
+  return *identity_;
+}
+
+Monitoring::Event Monitoring::client_event(const ConnectionSnapshot& client) {
+  const ServerSnapshot server = identity();
+  std::uint64_t sequence = 0;
+  {
+    MutexLock lock(mutex_);
+    sequence = ++system_answers_;
+  }
+  const bool ended = client.stop_ns != 0;
+  const std::int64_t when_ns = ended ? client.stop_ns : client.start_ns;
+  Json json = Json::object();
+  json["type"] = ended ? "io.nats.server.advisory.v1.client_disconnect"
+                       : "io.nats.server.advisory.v1.client_connect";
+  json["id"] = fmt::format("{}{:016}", server.server_id.substr(1, 6), sequence);
+  json["timestamp"] = format_time(when_ns);
+  json["server"] = server_json(server, sequence, when_ns);
+  json["client"] = client_json(client);
+  if (ended) {
+    // As the client sees it.
+    json["sent"] = traffic_json(client.traffic.in_msgs, client.traffic.in_bytes);
+    json["received"] = traffic_json(client.traffic.out_msgs, client.traffic.out_bytes);
+    json["reason"] = client.reason;
+  }
+  Event event;
+  event.payload = json_text(json, /*pretty=*/false);
+  event.subject =
+      ended && !client.connected
+          ? fmt::format("$SYS.SERVER.{}.CLIENT.AUTH.ERR", server.server_id)
+          : fmt::format("$SYS.ACCOUNT.{}.{}", client.account, ended ? "DISCONNECT" : "CONNECT");
+  return event;
+}
 
 std::optional<std::string> Monitoring::answer_system_request(std::string_view subject,
                                                              std::string_view payload,
@@ -214,7 +302,7 @@ std::optional<std::string> Monitoring::answer_system_request(std::string_view su
     return std::nullopt;
   }
   nlohmann::json body = nlohmann::json::object();
-  if (!payload.empty() && payload.size() <= kRequestBytesMax) {
+  if (!payload.empty() && payload.size() <= kSystemRequestBytesMax) {
     body = nlohmann::json::parse(payload, nullptr, /*allow_exceptions=*/false);
   }
   std::map<std::string, std::uint64_t> requests;
@@ -241,6 +329,9 @@ std::optional<std::string> Monitoring::answer_system_request(std::string_view su
         !request.meant_for_us()) {
       return std::nullopt;
     }
+    if (what == "IDZ" && requester.system) {
+      return json_text(idz_json(request.server()), /*pretty=*/false);  // without an envelope
+    }
     if ((what.empty() && whom == "PING") || what == "STATSZ") {
       if (requester.system) {
         key = "statsz";
@@ -259,7 +350,7 @@ std::optional<std::string> Monitoring::answer_system_request(std::string_view su
     return std::nullopt;
   }
   Json json = Json::object();
-  json["server"] = server_json(request.server(), sequence);
+  json["server"] = server_json(request.server(), sequence, request.server().now_ns);
   if (readable && answer->has_value()) {
     json[key] = **answer;
   } else {

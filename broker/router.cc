@@ -113,9 +113,14 @@ std::string_view make_tail(const Publish& publish, std::string& scratch) {
   return scratch;
 }
 
-Router::Router(std::uint32_t loop, std::size_t loops, const SubjectIndex& index, bool cache_enabled)
+// System users are few: their subjects are looked up each time.
+Router::Router(std::uint32_t loop,
+               std::size_t loops,
+               const std::array<SubjectIndex, kAccounts>& indexes,
+               bool cache_enabled)
     : loop_(loop),
-      cache_(index, cache_enabled),
+      caches_{MatchCache(indexes[index_of(Account::kUsers)], cache_enabled),
+              MatchCache(indexes[index_of(Account::kSystem)], /*enabled=*/false)},
       outboxes_(loops),
       begun_(loops),
       random_state_(hash_text("router", process_hash_seed() + loop) | 1U) {}
@@ -129,14 +134,27 @@ std::uint64_t Router::random() {
 }
 
 void Router::publish(Connection& from, const Publish& publish) {
-  const MatchResult& found = cache_.match(publish.subject);
+  if (!route(from, publish) && !publish.reply.empty() && from.wants_no_responders()) {
+    send_no_responders(from, publish.reply);
+  }
+}
+
+bool Router::route(Connection& from, const Publish& publish) {
+  return carry(from.account(), publish, {&from, from.id(), loop_, 0}) > 0;
+}
+
+void Router::publish(Account account, const Publish& publish) {
+  carry(account, publish, {nullptr, 0, loop_, 0});
+}
+
+std::size_t Router::carry(Account account, const Publish& publish, const Origin& origin) {
+  const MatchResult& found = caches_[index_of(account)].match(publish.subject);
   std::size_t reached = 0;
   if (!found.empty()) {
     Publish message = publish;
     if (message.tail.empty()) {
       message.tail = make_tail(publish, tail_);
     }
-    const Origin origin{&from, from.id(), loop_, 0};
     if (outboxes_.size() > 1) {
       std::fill(begun_.begin(), begun_.end(), false);
     }
@@ -150,9 +168,7 @@ void Router::publish(Connection& from, const Publish& publish) {
       std::string().swap(tail_);
     }
   }
-  if (reached == 0 && !publish.reply.empty() && from.wants_no_responders()) {
-    send_no_responders(from, publish.reply);
-  }
+  return reached;
 }
 
 bool Router::deliver_to(Subscription& subscription,
@@ -203,7 +219,8 @@ void Router::deliver(const DeliveryBatch::Record& record) {
     // The chosen member went while the message was on its way: another one of its group gets it.
     const Origin origin{nullptr, record.from_connection, record.from_loop, record.retries + 1};
     std::fill(begun_.begin(), begun_.end(), false);
-    for (const QueueMembers& members : cache_.match(record.message.subject).queues) {
+    MatchCache& cache = caches_[index_of(subscription.connection()->account())];
+    for (const QueueMembers& members : cache.match(record.message.subject).queues) {
       if (members.front()->queue() == subscription.queue()) {
         deliver_to_queue(members, record.message, origin);
       }
@@ -212,7 +229,7 @@ void Router::deliver(const DeliveryBatch::Record& record) {
 }
 
 void Router::send_no_responders(Connection& to, std::string_view reply) {
-  for (Subscription* const each : cache_.match(reply).plain) {
+  for (Subscription* const each : caches_[index_of(to.account())].match(reply).plain) {
     if (each->connection() == &to && !each->closed) {
       to.deliver_no_responders(*each, reply);
       return;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -9,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "broker/account.h"
 #include "broker/connection.h"
 #include "broker/subject_index.h"
 
@@ -79,9 +81,19 @@ class DeliveryBatch {
 /// lock held.
 class Router {
  public:
-  Router(std::uint32_t loop, std::size_t loops, const SubjectIndex& index, bool cache_enabled);
+  /// `indexes` by account.
+  Router(std::uint32_t loop,
+         std::size_t loops,
+         const std::array<SubjectIndex, kAccounts>& indexes,
+         bool cache_enabled);
 
   void publish(Connection& from, const Publish& publish);
+  /// The same without a 503; true when somebody was reached.
+  bool route(Connection& from, const Publish& publish);
+  /// A message of the server's own.
+  void publish(Account account, const Publish& publish);
+  /// Tells a client that nobody answers, if it has a subscription where it would hear that.
+  void send_no_responders(Connection& to, std::string_view reply);
   /// Delivers what another loop's publishers sent to this loop's subscriptions.
   void deliver(const DeliveryBatch::Record& record);
 
@@ -89,7 +101,7 @@ class Router {
   /// Bytes in all outboxes.
   std::size_t outbox_bytes() const { return outbox_bytes_; }
   void outboxes_handed_over() { outbox_bytes_ = 0; }
-  const MatchCache& cache() const { return cache_; }
+  const MatchCache& cache(Account account) const { return caches_[index_of(account)]; }
 
  private:
   struct Origin {
@@ -99,16 +111,16 @@ class Router {
     std::uint32_t retries;
   };
 
+  std::size_t carry(Account account, const Publish& publish, const Origin& origin);
   bool deliver_to(Subscription& subscription,
                   const Publish& message,
                   const Origin& origin,
                   bool of_queue);
   bool deliver_to_queue(const QueueMembers& members, const Publish& message, const Origin& origin);
-  void send_no_responders(Connection& to, std::string_view reply);
   std::uint64_t random();
 
   std::uint32_t loop_;
-  MatchCache cache_;
+  std::array<MatchCache, kAccounts> caches_;
   std::vector<DeliveryBatch> outboxes_;  // by loop; our own stays empty
   std::vector<bool> begun_;              // has the current message a record in that outbox?
   std::size_t outbox_bytes_ = 0;

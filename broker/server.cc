@@ -90,7 +90,7 @@ Status Server::make_workers(std::size_t loops) {
   shared_.info = [this](const Connection& connection, const Options& now, bool lame_duck) {
     return info_line(connection, now, lame_duck);
   };
-  shared_.connection_ended = [this](const ConnectionSnapshot& shot) { connection_ended(shot); };
+  start_system_service();
   for (std::size_t i = 0; i < loops; ++i) {
     auto loop = EventLoop::make(clock_);
     if (!loop) {
@@ -183,23 +183,6 @@ std::string Server::info_line(const Connection& connection,
   return json + "} \r\n";
 }
 
-void Server::connection_ended(const ConnectionSnapshot& snapshot) {
-  MutexLock lock(mutex_);
-  ended_.push_back(snapshot);
-  ended_.back().stop_ns = clock_.unix_ns();
-  if (snapshot.account == options_->authorization.system_account) {
-    ++ended_system_.total_connections;
-    ended_system_.traffic += snapshot.traffic;
-    if (snapshot.reason == close_reasons::kSlowConsumerPendingBytes ||
-        snapshot.reason == close_reasons::kSlowConsumerWriteDeadline) {
-      ++ended_system_.slow_consumers;
-    }
-  }
-  while (ended_.size() > static_cast<std::size_t>(options_->limits.max_closed_clients)) {
-    ended_.pop_front();
-  }
-}
-
 void Server::for_each_worker(const std::function<void(Worker&)>& visit) {
   CHECK(!EventLoop::on_loop_thread());
   if (stopped_.load(std::memory_order_acquire)) {
@@ -283,6 +266,9 @@ void Server::stop() {
   }
   stop_.request_stop();
   http_.reset();
+  if (system_ != nullptr) {
+    system_->stop();
+  }
   if (lame_duck_thread_.joinable()) {
     lame_duck_thread_.join();
   }

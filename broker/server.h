@@ -15,6 +15,7 @@
 #include "broker/listener.h"
 #include "broker/monitoring.h"
 #include "broker/options.h"
+#include "broker/system_service.h"
 #include "broker/tls_context.h"
 #include "broker/worker.h"
 
@@ -25,8 +26,8 @@ namespace feedvault::broker {
 /// thread but the loops'.
 class Server final : public MonitoringSource {
  public:
-  /// Listens, for monitoring, too, and runs. kInvalidArgument for authorization or certificates that
-  /// make no sense, kUnavailable when a port is taken.
+  /// Listens, for monitoring, too, and runs. kInvalidArgument for authorization or certificates
+  /// that make no sense, kUnavailable when a port is taken.
   static Result<std::unique_ptr<Server>> start(const Options& options, const Clock& clock);
   ~Server() override;  // stop()
   Server(const Server&) = delete;
@@ -69,6 +70,10 @@ class Server final : public MonitoringSource {
   std::unique_ptr<Transport> make_transport(UniqueFd fd, bool refused) const;
   std::string info_line(const Connection& connection, const Options& options, bool lame_duck) const;
   void connection_ended(const ConnectionSnapshot& snapshot) EXCLUDES_LOCK(mutex_);
+  void start_system_service();
+  bool system_users_listen() const;
+  bool ask_system(const Connection& from, const Publish& publish, bool reached);
+  void deliver_system(const SystemRequest& request, std::optional<std::string> answer);
   std::size_t connection_count() const;
   ConnectionTotals connection_totals() EXCLUDES_LOCK(mutex_);
   /// Runs `visit` on every loop's thread and waits for all. Not on a loop's thread.
@@ -93,6 +98,7 @@ class Server final : public MonitoringSource {
   ProcessUsage usage_;
   std::unique_ptr<HttpServer> http_;  // asks the loops: stops before they do
   std::atomic<int> monitoring_port_{0};
+  std::unique_ptr<SystemService> system_;  // likewise
 
   Mutex mutex_;
   std::shared_ptr<const Options> options_ GUARDED_BY(mutex_);

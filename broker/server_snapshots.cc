@@ -144,7 +144,7 @@ SubjectIndexSnapshot Server::subject_index_snapshot() {
   MatchCache::FanOut all;
   Mutex collect;
   for_each_worker([&](Worker& worker) {
-    const MatchCache::FanOut here = worker.router().cache().fan_out();
+    const MatchCache::FanOut here = worker.router().cache(Account::kUsers).fan_out();
     MutexLock lock(collect);
     all.subjects += here.subjects;
     all.reached += here.reached;
@@ -154,9 +154,11 @@ SubjectIndexSnapshot Server::subject_index_snapshot() {
   shot.avg_fanout =
       all.subjects > 0 ? static_cast<double>(all.reached) / static_cast<double>(all.subjects) : 0;
   shared_.index_lock.lock_write();
-  shot.subscriptions = shared_.index.size();
-  shot.inserts = shared_.index.inserts();
-  shot.removes = shared_.index.removes();
+  for (const SubjectIndex& index : shared_.indexes) {
+    shot.subscriptions += index.size();
+    shot.inserts += index.inserts();
+    shot.removes += index.removes();
+  }
   shared_.index_lock.unlock_write();
   return shot;
 }

@@ -20,7 +20,7 @@ Worker::Worker(std::uint32_t index,
     : index_(index),
       shared_(shared),
       loop_(std::move(loop)),
-      router_(index, loops, shared.index, !use_options->limits.disable_subject_cache),
+      router_(index, loops, shared.indexes, !use_options->limits.disable_subject_cache),
       read_buffer_(new char[kReadBytes]) {
   options = std::move(use_options);
   authenticator = std::move(use_authenticator);
@@ -33,7 +33,7 @@ Worker::~Worker() {
   for (auto& [id, connection] : connections_) {
     loop_->cancel(*connection);
     for (auto& [sid, subscription] : connection->subscriptions()) {
-      shared_.index.remove(*subscription);  // all threads have ended
+      shared_.index_of(*subscription).remove(*subscription);  // all threads have ended
     }
   }
 }
@@ -120,9 +120,10 @@ void Worker::end_turn() {
     }
   } while (!closing_.empty() || !dirty_.empty());
   release_stalled(false, nullptr);
-  counters.cache_lookups.add(router_.cache().lookups() - counters.cache_lookups.get());
-  counters.cache_hits.add(router_.cache().hits() - counters.cache_hits.get());
-  counters.cached_matches.add(router_.cache().cached() - counters.cached_matches.get());
+  const MatchCache& cache = router_.cache(Account::kUsers);
+  counters.cache_lookups.add(cache.lookups() - counters.cache_lookups.get());
+  counters.cache_hits.add(cache.hits() - counters.cache_hits.get());
+  counters.cached_matches.add(cache.cached() - counters.cached_matches.get());
   release_lock();
 }
 
@@ -154,6 +155,36 @@ void Worker::after_input(Connection& connection) {
 
 void Worker::route(Connection& from, const Publish& publish) {
   router_.publish(from, publish);
+  after_routing();
+}
+
+void Worker::system_request(Connection& from, const Publish& publish) {
+  const bool reached = router_.route(from, publish);
+  after_routing();
+  if (!shared_.system_request(from, publish, reached) && !reached && from.wants_no_responders()) {
+    router_.send_no_responders(from, publish.reply);
+  }
+}
+
+void Worker::publish(Account account, std::string_view subject, std::string_view payload) {
+  const std::string size = std::to_string(payload.size());
+  Publish message;
+  message.subject = subject;
+  message.total_size = size;
+  message.body = payload;
+  router_.publish(account, message);
+  after_routing();
+}
+
+void Worker::no_responders(std::uint64_t connection, std::string_view reply) {
+  const auto found = connections_.find(connection);
+  if (found != connections_.end() && found->second->wants_no_responders()) {
+    router_.send_no_responders(*found->second, reply);
+    after_routing();
+  }
+}
+
+void Worker::after_routing() {
   if (!expired_.empty()) {
     forget_expired();
   }
@@ -171,12 +202,12 @@ void Worker::route(Connection& from, const Publish& publish) {
 
 void Worker::insert(Subscription& subscription) {
   lock_for_writing();
-  shared_.index.insert(subscription);
+  shared_.index_of(subscription).insert(subscription);
 }
 
 void Worker::drop(std::unique_ptr<Subscription> subscription) {
   lock_for_writing();
-  shared_.index.remove(*subscription);
+  shared_.index_of(*subscription).remove(*subscription);
   fresh_.subscriptions.push_back(std::move(subscription));
 }
 
@@ -199,7 +230,7 @@ void Worker::bury_closing() {
       counters.subscriptions.subtract(subscriptions.size());
     }
     for (auto& [sid, subscription] : subscriptions) {
-      shared_.index.remove(*subscription);
+      shared_.index_of(*subscription).remove(*subscription);
       subscription->closed = true;
       fresh_.subscriptions.push_back(std::move(subscription));
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "broker/account.h"
 #include "broker/auth_workers.h"
 #include "broker/connection.h"
 #include "broker/event_loop.h"
@@ -23,16 +25,25 @@ class Worker;
 
 /// What all loops of one server share.
 struct SharedState {
-  SharedState(std::size_t loops, std::uint64_t hash_seed) : index(hash_seed), index_lock(loops) {}
+  SharedState(std::size_t loops, std::uint64_t hash_seed)
+      : indexes{SubjectIndex(hash_seed), SubjectIndex(hash_seed)}, index_lock(loops) {}
 
-  SubjectIndex index;  // guarded by index_lock
+  std::array<SubjectIndex, kAccounts> indexes;  // guarded by index_lock
+  SubjectIndex& index_of(const Subscription& subscription) {
+    return indexes[broker::index_of(subscription.connection()->account())];
+  }
   IndexLock index_lock;
   std::vector<std::unique_ptr<Worker>> workers;  // fixed before they run
   AuthWorkers auth_workers;
   /// The INFO line for a client. Any thread.
   std::function<std::string(const Connection&, const Options&, bool lame_duck)> info;
-  /// A connection ended. Any thread; must be quick.
+  /// A connection's CONNECT was accepted; it ended. Any loop's thread, with the index's lock; must
+  /// be quick.
+  std::function<void(const Connection&)> connection_began;
   std::function<void(const ConnectionSnapshot&)> connection_ended;
+  /// A request to $SYS.REQ.>, which may have reached somebody already. False when it will not be
+  /// looked at. Any loop's thread.
+  std::function<bool(const Connection&, const Publish&, bool reached)> system_request;
 };
 
 /// One loop and its connections. All work of a turn happens under the index's read lock; see
@@ -79,6 +90,10 @@ class Worker final : public ConnectionHost, public TurnHandler {
   /// Nothing is open, nothing is still being delivered. Any thread.
   bool idle() const { return live_.load(std::memory_order_acquire) == 0; }
   const Router& router() const { return router_; }
+  /// A message of the server's own, to whoever listens in that account.
+  void publish(Account account, std::string_view subject, std::string_view payload);
+  /// Tells the connection, if it is still there and wants to know, that nobody answers.
+  void no_responders(std::uint64_t connection, std::string_view reply);
 
   // ConnectionHost
   SteadyTime now() const override { return loop_->now(); }
@@ -93,6 +108,8 @@ class Worker final : public ConnectionHost, public TurnHandler {
   void closing(Connection& connection) override { closing_.push_back(&connection); }
   void finished(Connection& connection) override;
   void route(Connection& from, const Publish& publish) override;
+  void system_request(Connection& from, const Publish& publish) override;
+  void connected(Connection& connection) override { shared_.connection_began(connection); }
   void insert(Subscription& subscription) override;
   void drop(std::unique_ptr<Subscription> subscription) override;
   void expired(Subscription& subscription) override { expired_.push_back(&subscription); }
@@ -122,6 +139,7 @@ class Worker final : public ConnectionHost, public TurnHandler {
   void lock_for_reading();
   void lock_for_writing();
   void release_lock();
+  void after_routing();
   void hand_over_outboxes();
   void receive(DeliveryBatch batch);  // another worker's thread, under our inbox lock
   void drain_inbox();

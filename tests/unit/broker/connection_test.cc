@@ -287,7 +287,7 @@ TEST(ConnectionOutput, ProducersAreAskedToWaitOnlyForReadersThatRead) {
   host.end_turn();
   EXPECT_GT(host.times_congested, 0);
   EXPECT_TRUE(host.connection->should_stall_producers());  // new ones are taken for fast
-  host.advance(200ms);  // a window in which it took nothing
+  host.advance(200ms);                                     // a window in which it took nothing
   EXPECT_FALSE(host.connection->should_stall_producers());
   host.transport->room = 2'000'000;
   host.turn(EPOLLOUT);
@@ -403,6 +403,39 @@ TEST(ConnectionEnd, ASocketThatBreaksWhileNobodyReadsItIsNoticed) {
   EXPECT_EQ(host.sent(), "");
   host.turn(EPOLLHUP);
   EXPECT_FALSE(host.connection->open());
+}
+
+// --- accounts ---
+
+TEST(ConnectionAccounts, RequestsToTheServerGoThere) {
+  FakeHost host;
+  host.start();
+  host.answer(std::string(kQuiet) +
+              "PUB $SYS.REQ.USER.INFO inbox 0\r\n\r\nPUB $SYS.REQ.USER.INFO 1\r\nx\r\n"
+              "PUB $SYS.REQUEST inbox 1\r\ny\r\n");
+  EXPECT_EQ(host.asked, std::vector<std::string>{"$SYS.REQ.USER.INFO"});
+  // Without a reply, and elsewhere, it is a message as any other.
+  EXPECT_EQ(host.published, (std::vector<std::string>{"$SYS.REQ.USER.INFO x", "$SYS.REQUEST y"}));
+}
+
+TEST(ConnectionAccounts, BecomingASystemUserEndsSubscriptions) {
+  FakeHost host([](Options& options) {
+    UserOptions admin;
+    admin.user = "admin";
+    admin.password = "s";
+    admin.system = true;
+    options.authorization.users = {admin};
+  });
+  host.start();
+  host.answer(std::string(kQuiet) + "SUB a 1\r\n");
+  EXPECT_EQ(host.connection->account(), Account::kUsers);
+  host.answer(kQuiet);  // again, as the same
+  EXPECT_EQ(host.subjects, std::vector<std::string>{"a"});
+  host.answer("CONNECT {\"user\":\"admin\",\"pass\":\"s\"}\r\n");
+  EXPECT_EQ(host.connection->account(), Account::kSystem);
+  EXPECT_TRUE(host.subjects.empty());
+  EXPECT_TRUE(host.connection->subscriptions().empty());
+  EXPECT_EQ(host.times_connected, 1);
 }
 
 // --- news ---

@@ -137,7 +137,9 @@ class FakeHost final : public ConnectionHost {
   bool watches_write = false;
   int times_congested = 0;
   std::vector<std::string> published;  // "subject payload"
+  std::vector<std::string> asked;      // subjects of requests to the server
   std::vector<std::string> subjects;   // of subscriptions
+  int times_connected = 0;
   std::vector<ConnectCredentials> to_check;
   std::size_t checks_max = 1;
 
@@ -158,6 +160,10 @@ class FakeHost final : public ConnectionHost {
   void route(Connection& /*from*/, const Publish& publish) override {
     published.push_back(std::string(publish.subject) + " " + std::string(publish.body));
   }
+  void system_request(Connection& /*from*/, const Publish& publish) override {
+    asked.emplace_back(publish.subject);
+  }
+  void connected(Connection& /*connection*/) override { ++times_connected; }
   void insert(Subscription& subscription) override {
     subjects.emplace_back(subscription.subject());
   }
