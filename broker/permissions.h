@@ -26,7 +26,8 @@ class SubjectSet {
   Status add(std::string_view pattern);
 
   bool empty() const { return literals_.empty() && by_first_token_.empty() && wild_first_.empty(); }
-  /// Does a pattern match this literal subject?
+  /// Does a pattern match this literal subject? (One with an empty token, which no subscription
+  /// matches, may be taken to match a pattern that ends in `>`.)
   bool matches(std::string_view subject) const;
   /// Does one pattern match everything that `filter` matches? (Subset, token by token.)
   bool covers(std::string_view filter) const;
