@@ -33,8 +33,8 @@ Result<std::unique_ptr<EventLoop>> EventLoop::make(const Clock& clock) {
     return io_error(std::string("event loop: ") + std::strerror(errno));
   }
   epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.ptr = nullptr;  // stands for the wake-up
+  event.events = EPOLLIN | EPOLLET;  // each write is an event of its own: nothing needs be read
+  event.data.ptr = nullptr;          // stands for the wake-up
   if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, wake.get(), &event) != 0) {
     return io_error(std::string("event loop: ") + std::strerror(errno));
   }
@@ -117,17 +117,17 @@ void EventLoop::run(TurnHandler& turns) {
   while (!stopping_.load(std::memory_order_acquire)) {
     const int ready = ::epoll_wait(epoll_.get(), events.data(), kEventsPerTurn, wait_ms());
     now_ = clock_.now();
+    // Before anything is looked at: what comes from now on wakes us again. An exchange, because
+    // what those who find it set had written before must be seen from here on.
+    if (woken_.load(std::memory_order_relaxed)) {
+      woken_.exchange(false, std::memory_order_acq_rel);
+    }
     turns.begin_turn();
     for (int i = 0; i < ready; ++i) {
       const epoll_event& event = events[static_cast<std::size_t>(i)];
       if (event.data.ptr != nullptr) {
         static_cast<EventHandler*>(event.data.ptr)->on_events(event.events);
-        continue;
       }
-      std::uint64_t count = 0;
-      CHECK(::read(wake_.get(), &count, sizeof count) == sizeof count);
-      // Cleared before the tasks are taken: what is posted from now on wakes us again.
-      woken_.store(false, std::memory_order_release);
     }
     run_tasks();
     run_timers();

@@ -66,7 +66,8 @@ class EventLoop {
   /// Runs `task` in a coming turn. Tasks that are still waiting at stop() are run before run()
   /// returns. Any thread.
   void post(std::function<void()> task) EXCLUDES_LOCK(mutex_);
-  /// Ends the loop's wait. Many calls before it wakes cost one system call. Any thread.
+  /// Makes a turn begin after this call. Many calls before it wakes cost one system call. Any
+  /// thread.
   void wake();
 
   /// Until stop().

@@ -174,6 +174,41 @@ TEST_F(EventLoopTest, KnowsItsThread) {
   EXPECT_FALSE(EventLoop::on_loop_thread());
 }
 
+// Another loop fills our inbox, which begin_turn empties, and wakes us. When that happens just
+// after begin_turn has looked, the turn that has begun must not swallow it.
+TEST(EventLoopThreads, AWakeUpDuringATurnLeadsToOneMore) {
+  struct Turns final : TurnHandler {
+    explicit Turns(EventLoop& of) : loop(of) {}
+    void begin_turn() override {
+      if (++count == 1) {
+        for (int i = 0; i < 1000; ++i) {
+          loop.wake();
+        }
+      }
+    }
+    void end_turn() override {
+      if (count == 2) {
+        loop.stop();
+      }
+    }
+    EventLoop& loop;
+    int count = 0;
+  };
+  struct Rescue final : Timer {
+    void on_timer() override { needed = true; }
+    bool needed = false;
+  };
+  const auto loop = EventLoop::make(Clock::system()).value();
+  Rescue rescue;
+  loop->schedule(rescue, Clock::system().now() + 2s);
+  Turns turns(*loop);
+  loop->wake();
+  loop->run(turns);
+  EXPECT_FALSE(rescue.needed);
+  EXPECT_EQ(turns.count, 3);  // the last is the loop's end
+  loop->cancel(rescue);
+}
+
 // With the system's clock: the loop sleeps until then, and another thread wakes it.
 TEST(EventLoopThreads, PostedTasksAndTimersWakeASleepingLoop) {
   struct Turns final : TurnHandler {
