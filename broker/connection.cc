@@ -115,6 +115,10 @@ void Connection::read_available() {
     last_activity_ns_ = host_.unix_ns();
     host_.before_input();
     take_input({buffer.data(), result.bytes});
+    if (careful_reads_ > 0) {
+      --careful_reads_;
+      break;
+    }
     if (result.bytes < buffer.size() || !host_.worth_reading_on(*this)) {
       break;
     }
@@ -274,6 +278,9 @@ void Connection::flush_turn() {
   dirty_ = false;
   if (!blocked_) {
     flush();  // else epoll says when
+    if (output_.size() > max_pending_) {
+      check_pending();
+    }
   }
 }
 
@@ -281,6 +288,7 @@ void Connection::flush() {
   if (output_.empty() || phase_ == Phase::kFinished) {
     return;
   }
+  host_.before_output();
   const IoResult result = output_.flush(*transport_);
   if (result.bytes > 0) {
     last_progress_ = host_.now();
@@ -310,15 +318,13 @@ void Connection::flush() {
   }
 }
 
-// More is pending than a healthy receiver has: write at once what can be written, then judge.
+// More is pending than a healthy receiver has. Whether it is one shows when it is offered to the
+// socket, which this may not be the moment for: we can be in the middle of a publish.
 void Connection::check_pending() {
   if (!open()) {
     return;
   }
-  if (output_.size() > max_pending_ && !blocked_) {
-    flush();
-  }
-  if (output_.size() > max_pending_) {
+  if (output_.size() > max_pending_ + (blocked_ ? 0 : kTurnOutputBytesMax)) {
     host_.counters.slow_consumers_pending.add(1);
     logger("broker")->warn("slow consumer cid={} ip={} pending_bytes={} limit_bytes={}",
                            id_,
@@ -327,6 +333,9 @@ void Connection::check_pending() {
                            max_pending_);
     slow_consumer(close_reasons::kSlowConsumerPendingBytes);
     return;
+  }
+  if (output_.size() > max_pending_) {
+    host_.turn_output_bytes += kTurnOutputBytesMax;  // flush when this operation is done
   }
   host_.congested(*this);
 }
@@ -338,22 +347,27 @@ void Connection::slow_consumer(std::string_view reason) {
   close(reason);
 }
 
-bool Connection::should_stall_producers() {
+std::chrono::milliseconds Connection::stall_for_producers() {
   const SteadyTime now = host_.now();
   if (now - drain_window_begin_ >= kDrainWindow) {
     drained_before_ = drained_;
     drained_ = 0;
     drain_window_begin_ = now;
   }
-  if (!open() || host_.options->limits.no_fast_producer_stall) {
-    return false;
-  }
+  const std::size_t pending = output_.size();
   const std::size_t hard = max_pending_ / 2;
-  const bool fast = std::max(drained_, drained_before_) >= kFastDrainBytes;
-  if (fast && output_.size() > std::min(kSoftPendingBytes, hard)) {
-    return true;
+  const std::size_t drained = std::max(drained_, drained_before_);
+  if (!open() || host_.options->limits.no_fast_producer_stall) {
+    return {};
   }
-  return output_.size() > hard && now - last_progress_ < kStallGiveUp;
+  if (drained >= kFastDrainBytes && pending > std::min(kSoftPendingBytes, hard)) {
+    return std::clamp(
+        kDrainWindow * static_cast<std::int64_t>(pending) / static_cast<std::int64_t>(drained),
+        kStallMin,
+        kStallMax);
+  }
+  return pending > hard && now - last_progress_ < kStallGiveUp ? kStallMin
+                                                               : std::chrono::milliseconds(0);
 }
 
 // --- life ---
@@ -441,6 +455,7 @@ void Connection::discard_input() {
 }
 
 void Connection::pause_reading() {
+  careful_reads_ = kCarefulReads;
   set_pause(kPauseStall, true);
 }
 

@@ -44,6 +44,9 @@ class ConnectionHost {
   /// After a full read was parsed: read more before the others have their turn?
   virtual bool worth_reading_on(const Connection& connection) = 0;
   virtual void after_input(Connection& connection) = 0;
+  /// Before anything is written to a socket; see "order" in router.h. Not in the middle of a
+  /// publish.
+  virtual void before_output() = 0;
 
   /// The connection has something to be flushed at the turn's end.
   virtual void mark_dirty(Connection& connection) = 0;
@@ -129,8 +132,9 @@ class Connection final : public EventHandler, public ParserSink, public Timer {
   void resume_reading();
   /// Frees subscriptions whose last message has been delivered.
   void forget_expired(Subscription& subscription);
-  /// Whether producers should wait for this receiver; see limits.h.
-  bool should_stall_producers();
+  /// How long producers should wait for this receiver, if nobody tells them that it has caught up;
+  /// 0: not at all. See limits.h.
+  std::chrono::milliseconds stall_for_producers();
 
   bool open() const { return phase_ == Phase::kOpen; }
   bool reading_paused() const { return pauses_ != 0; }
@@ -238,8 +242,9 @@ class Connection final : public EventHandler, public ParserSink, public Timer {
   Account account_ = Account::kUsers;
   Phase phase_ = Phase::kOpen;
   std::uint8_t pauses_ = 0;
-  const bool layered_;        // the transport has a protocol of its own
-  bool handshaking_ = false;  // ... and is not yet ready for ours
+  std::uint8_t careful_reads_ = 0;  // one a turn: it had to wait for receivers not long ago
+  const bool layered_;              // the transport has a protocol of its own
+  bool handshaking_ = false;        // ... and is not yet ready for ours
   bool reads_on_output_ = false;
   bool connected_ = false;     // CONNECT was accepted
   bool rtt_measured_ = false;  // by a ping

@@ -41,22 +41,26 @@ inline constexpr std::size_t kKeptScratchBytes = 512;
 inline constexpr std::size_t kSizeDigitsMax = 9;
 
 /// A receiver with more than this pending makes its producers wait, if it is fast: what is waiting
-/// stays in the caches. See Connection::should_stall_producers().
+/// stays in the caches. See Connection::stall_for_producers().
 inline constexpr std::size_t kSoftPendingBytes = 2U << 20U;
 /// How much a receiver must have taken in kDrainWindow to be worth waiting for.
 inline constexpr std::size_t kFastDrainBytes = 1U << 20U;
 inline constexpr std::chrono::milliseconds kDrainWindow{100};
-/// The longest that one read of a producer is held up by slow receivers.
+/// The longest that one read of a producer is held up by slow receivers. By one on another loop,
+/// which cannot say when it has caught up: as long as it will probably take, within these bounds.
+inline constexpr std::chrono::milliseconds kStallMin{2};
 inline constexpr std::chrono::milliseconds kStallMax{10};
-/// ... by receivers on other loops, which ask again while they are congested.
-inline constexpr std::chrono::milliseconds kRemoteStall{2};
+/// After that a producer is read from once a turn, so many times.
+inline constexpr std::uint8_t kCarefulReads = 16;
 /// A receiver that has taken nothing for so long is not waited for any more.
 inline constexpr std::chrono::milliseconds kStallGiveUp{1000};
 
-/// Deliveries for another loop: handed over in the middle of a turn above the first; producers wait
-/// for that loop above the second.
-inline constexpr std::size_t kOutboxBytesMax = 1U << 20U;
-inline constexpr std::size_t kInboxBytesMax = 16U << 20U;
+/// Deliveries for another loop, in bytes that receivers will get: handed over in the middle of a
+/// turn above the first; producers wait for that loop above the second. A message for ten of its
+/// subscriptions counts ten times, so that a fan-out there does not fill a receiver up before
+/// anybody knows.
+inline constexpr std::size_t kOutboxBytesMax = 512U << 10U;
+inline constexpr std::size_t kInboxBytesMax = 4U << 20U;
 static_assert(kInboxBytesMax >= 2 * kOutboxBytesMax);
 
 /// Literal and wildcard results that a loop remembers.

@@ -50,6 +50,7 @@ void DeliveryBatch::begin(const Publish& message,
                           std::uint64_t from_connection,
                           std::uint32_t retries) {
   head_at_ = size_;
+  message_bytes_ = sizeof(Head) + message.subject.size() + message.tail.size();
   Head head{};
   head.from_connection = from_connection;
   head.from_loop = from_loop;
@@ -70,6 +71,7 @@ void DeliveryBatch::add_target(Subscription& subscription, bool of_queue) {
   const std::uintptr_t target =
       reinterpret_cast<std::uintptr_t>(&subscription) | (of_queue ? kQueueBit : 0);
   std::memcpy(extend(sizeof target), &target, sizeof target);
+  delivered_bytes_ += message_bytes_;
   Head head{};
   std::memcpy(&head, bytes_.get() + head_at_, sizeof head);
   ++head.target_count;
@@ -183,13 +185,13 @@ bool Router::deliver_to(Subscription& subscription,
     return connection.deliver(subscription, message);
   }
   DeliveryBatch& outbox = outboxes_[subscription.loop()];
-  const std::size_t before = outbox.size();
+  const std::size_t before = outbox.delivered_bytes();
   if (!begun_[subscription.loop()]) {
     begun_[subscription.loop()] = true;
     outbox.begin(message, origin.loop, origin.id, origin.retries);
   }
   outbox.add_target(subscription, of_queue);
-  outbox_bytes_ += outbox.size() - before;
+  outbox_bytes_ += outbox.delivered_bytes() - before;
   return true;
 }
 

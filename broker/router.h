@@ -29,7 +29,8 @@ namespace feedvault::broker {
 // Two loops, publisher X on A, subscriber Y on B: A appends the message to its outbox for B; B
 // appends it to Y's output when it drains its inbox.
 //  (1) Outbox, inbox and output are queues, and X never changes its loop.
-//  (2) A hands its outboxes over before it writes any output of the same turn, so X's PONG leaves A
+//  (2) A hands its outboxes over before it writes anything (Connection::flush), so X's PONG leaves
+//  A
 //      after the message entered B's inbox. B drains its inbox after every read and before it
 //      parses what was read. If Y's PING was sent because X's PONG had arrived, then B's read of
 //      that PING comes after the hand-over, and the drain behind that read finds the message.
@@ -55,8 +56,10 @@ class DeliveryBatch {
     std::uint32_t target_count = 0;
   };
 
-  std::size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
+  /// Bytes that its receivers will get: what the other loop has to do, and at least what is stored
+  /// here but for targets and heads.
+  std::size_t delivered_bytes() const { return delivered_bytes_; }
   /// Starts a record; targets follow. Requires: message.tail is there.
   void begin(const Publish& message,
              std::uint32_t from_loop,
@@ -74,6 +77,8 @@ class DeliveryBatch {
   std::size_t size_ = 0;
   std::size_t capacity_ = 0;
   std::size_t head_at_ = 0;
+  std::size_t message_bytes_ = 0;  // of the record in progress
+  std::size_t delivered_bytes_ = 0;
 };
 
 /// Carries messages of one loop's publishers to their receivers: into the outputs of this loop's
@@ -98,7 +103,7 @@ class Router {
   void deliver(const DeliveryBatch::Record& record);
 
   DeliveryBatch& outbox(std::size_t loop) { return outboxes_[loop]; }
-  /// Bytes in all outboxes.
+  /// Bytes that the receivers of all outboxes will get.
   std::size_t outbox_bytes() const { return outbox_bytes_; }
   void outboxes_handed_over() { outbox_bytes_ = 0; }
   const MatchCache& cache(Account account) const { return caches_[index_of(account)]; }

@@ -140,9 +140,8 @@ bool Worker::worth_reading_on(const Connection&) {
 void Worker::after_input(Connection& connection) {
   if (congested_ != nullptr) {
     Connection& receiver = *std::exchange(congested_, nullptr);
-    hand_over_outboxes();
     flush_dirty();
-    if (receiver.should_stall_producers() && connection.open()) {
+    if (receiver.stall_for_producers().count() > 0 && connection.open()) {
       stall(connection, &receiver, now() + kStallMax);
     }
   }
@@ -189,7 +188,6 @@ void Worker::after_routing() {
     forget_expired();
   }
   if (turn_output_bytes > kTurnOutputBytesMax) {
-    hand_over_outboxes();
     flush_dirty();
   }
   if (router_.outbox_bytes() > kOutboxBytesMax) {
@@ -306,7 +304,7 @@ void Worker::hand_over_outboxes() {
 }
 
 void Worker::receive(DeliveryBatch batch) {
-  inbox_bytes_.fetch_add(batch.size(), std::memory_order_acq_rel);
+  inbox_bytes_.fetch_add(batch.delivered_bytes(), std::memory_order_acq_rel);
   inbox_.push_back(std::move(batch));
   inbox_filled_.store(true, std::memory_order_release);
 }
@@ -330,19 +328,18 @@ void Worker::drain_inbox() {
       if (!expired_.empty()) {
         forget_expired();
       }
-      if (congested_ != nullptr && congested_->should_stall_producers()) {
+      if (std::exchange(congested_, nullptr) != nullptr) {
         const std::pair producer(record.from_loop, record.from_connection);
         if (std::find(asked.begin(), asked.end(), producer) == asked.end()) {
           asked.push_back(producer);
-          ask_to_stall(record.from_loop, record.from_connection);
+          ask_to_stall(record.from_loop, record.from_connection, congested_stall_);
         }
       }
-      congested_ = nullptr;
       if (turn_output_bytes > kTurnOutputBytesMax) {
         flush_dirty();
       }
     }
-    inbox_bytes_.fetch_sub(batch.size(), std::memory_order_acq_rel);
+    inbox_bytes_.fetch_sub(batch.delivered_bytes(), std::memory_order_acq_rel);
   }
   ripe_.subscriptions.clear();
   ripe_.connections.clear();
@@ -369,6 +366,14 @@ void Worker::wait_for_inboxes() {
 
 // --- slow receivers ---
 
+// One that takes nothing must not hide another one that is worth waiting for.
+void Worker::congested(Connection& receiver) {
+  if (const auto stall = receiver.stall_for_producers(); stall.count() > 0) {
+    congested_ = &receiver;
+    congested_stall_ = stall;
+  }
+}
+
 void Worker::stall(Connection& producer, Connection* receiver, SteadyTime until) {
   if (producer.reading_paused()) {
     return;
@@ -382,12 +387,14 @@ void Worker::stall(Connection& producer, Connection* receiver, SteadyTime until)
 
 // The producer lives on another loop; that one pauses it for a little while. A receiver that stays
 // congested asks again.
-void Worker::ask_to_stall(std::uint32_t loop, std::uint64_t connection) {
+void Worker::ask_to_stall(std::uint32_t loop,
+                          std::uint64_t connection,
+                          std::chrono::milliseconds time) {
   Worker& other = *shared_.workers[loop];
-  other.loop_->post([&other, connection] {
+  other.loop_->post([&other, connection, time] {
     const auto found = other.connections_.find(connection);
     if (found != other.connections_.end() && found->second->open()) {
-      other.stall(*found->second, nullptr, other.now() + kRemoteStall);
+      other.stall(*found->second, nullptr, other.now() + time);
     }
   });
 }

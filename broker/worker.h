@@ -102,6 +102,7 @@ class Worker final : public ConnectionHost, public TurnHandler {
   void before_input() override;
   bool worth_reading_on(const Connection& connection) override;
   void after_input(Connection& connection) override;
+  void before_output() override { hand_over_outboxes(); }
   void mark_dirty(Connection& connection) override { dirty_.push_back(&connection); }
   void watch(Connection& connection, bool readable, bool writable) override;
   void schedule(Connection& connection, SteadyTime when) override;
@@ -113,7 +114,7 @@ class Worker final : public ConnectionHost, public TurnHandler {
   void insert(Subscription& subscription) override;
   void drop(std::unique_ptr<Subscription> subscription) override;
   void expired(Subscription& subscription) override { expired_.push_back(&subscription); }
-  void congested(Connection& receiver) override { congested_ = &receiver; }
+  void congested(Connection& receiver) override;
   bool authenticate_elsewhere(Connection& connection, ConnectCredentials credentials) override;
   std::string info(const Connection& connection, bool lame_duck) override;
 
@@ -148,7 +149,7 @@ class Worker final : public ConnectionHost, public TurnHandler {
   void flush_dirty();
   void bury_closing();
   void stall(Connection& producer, Connection* receiver, SteadyTime until);
-  void ask_to_stall(std::uint32_t loop, std::uint64_t connection);
+  void ask_to_stall(std::uint32_t loop, std::uint64_t connection, std::chrono::milliseconds time);
   void release_stalled(bool all_of, const Connection* connection);
 
   std::uint32_t index_;
@@ -163,9 +164,10 @@ class Worker final : public ConnectionHost, public TurnHandler {
   std::vector<Subscription*> expired_;
   std::vector<Stalled> stalled_;
   WakeTimer stall_timer_;
-  Connection* congested_ = nullptr;  // the last one that publishing filled up
-  Graves fresh_;                     // may still be named in the inbox
-  Graves ripe_;                      // ... until the drain in progress is complete
+  Connection* congested_ = nullptr;  // a receiver that its producers should wait for
+  std::chrono::milliseconds congested_stall_{0};
+  Graves fresh_;  // may still be named in the inbox
+  Graves ripe_;   // ... until the drain in progress is complete
   Lock lock_ = Lock::kNone;
   std::int64_t turn_unix_ns_ = 0;
 

@@ -1,9 +1,12 @@
 // Limits, authorization, and clients that mean harm.
 
+#include <sys/socket.h>
+
 #include <fstream>
 #include <memory>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <fmt/format.h>
@@ -131,6 +134,55 @@ TEST(SlowConsumers, AFastProducerWaitsForAReaderThatKeepsReading) {
     EXPECT_TRUE(measured.complete);
     EXPECT_EQ(measured.messages, shape.deliveries());
     EXPECT_EQ(broker.server().server_snapshot().slow_consumers, 0U);
+  }
+}
+
+// The dead reader is the last that each message goes to, and gets a twentieth of what the keen one
+// gets, so that it stays within its limit for long.
+TEST(SlowConsumers, ADeadReaderDoesNotHideAKeenOneFromTheProducers) {
+  for (const std::size_t loops : {1U, 2U}) {
+    BrokerFixture broker(loops, [](Options& options) { options.limits.max_pending = 24 << 20; });
+    constexpr int kCopies = 20;
+    constexpr std::size_t kMessages = 24'000;
+    RawClient keen(broker.port());
+    std::string text = kQuiet;
+    for (int i = 0; i < kCopies; ++i) {
+      text += fmt::format("SUB flood {:02}\r\n", i);
+    }
+    keen.send(text);
+    ASSERT_TRUE(serves(keen));
+    std::vector<std::unique_ptr<RawClient>> others;  // until one shares the keen one's loop
+    for (std::size_t i = 0; i + 1 < loops; ++i) {
+      others.push_back(std::make_unique<RawClient>(broker.port()));
+    }
+    RawClient dead(broker.port());
+    dead.send(std::string(kQuiet) + "SUB * 1\r\n");
+    ASSERT_TRUE(serves(dead));
+    std::thread publisher([&] {
+      RawClient client(broker.port());
+      client.send(kQuiet);
+      const std::string message = "PUB flood 1000\r\n" + std::string(1000, 'x') + "\r\n";
+      std::string batch;
+      for (int i = 0; i < 100; ++i) {
+        batch += message;
+      }
+      for (std::size_t sent = 0; sent < kMessages && client.send(batch); sent += 100) {
+      }
+      EXPECT_TRUE(serves(client));
+    });
+    const std::size_t expected =
+        kMessages * kCopies * (std::string("MSG flood 00 1000\r\n").size() + 1002);
+    std::size_t received = 0;
+    std::vector<char> buffer(1U << 18U);
+    while (received < expected) {
+      const ssize_t got = ::recv(keen.fd(), buffer.data(), buffer.size(), 0);
+      if (got <= 0) {
+        break;
+      }
+      received += static_cast<std::size_t>(got);
+    }
+    publisher.join();
+    EXPECT_GE(received, expected);  // there may be a PING, too
   }
 }
 

@@ -184,5 +184,37 @@ TEST_P(Routing, ManyPublishersToManySubscribersLoseNothing) {
   }
 }
 
+// Filters that subjects "a.a.a...a.x" walk through without matching any: work for the index.
+std::string deep_filters() {
+  std::string text;
+  for (unsigned bits = 0; bits < 1024; ++bits) {
+    text += "SUB ";
+    for (unsigned i = 0; i < 10; ++i) {
+      text += (bits >> i & 1U) != 0 ? "*." : "a.";
+    }
+    text += fmt::format("b {}\r\n", 100 + bits);
+  }
+  return text;
+}
+
+// A publisher's own messages come back to it and are more than it may have pending, so its output
+// wants to be written while the rest of its input is still being worked on.
+TEST(Order, APongDoesNotLeaveBeforeTheMessagesBeforeIt) {
+  BrokerFixture broker(2, [](Options& options) { options.limits.max_pending = 16 << 10; });
+  auto publisher = join(broker.port(), "SUB echo 1\r\n");    // on the first loop
+  auto subscriber = join(broker.port(), "SUB order 1\r\n");  // on the second
+  auto third = join(broker.port(), deep_filters());
+  const std::string large = "PUB echo 9000\r\n" + std::string(9000, 'x') + "\r\n";
+  std::string input = "PUB order 1\r\nx\r\nPING\r\n" + large + large;
+  for (int i = 0; i < 1000; ++i) {
+    input += fmt::format("PUB a.a.a.a.a.a.a.a.a.a.{:06} 0\r\n\r\n", i);
+  }
+  ASSERT_LT(input.size(), kReadBytes);
+  publisher->send(input);
+  ASSERT_EQ(publisher->receive(6), "PONG\r\n");
+  subscriber->send("PING\r\n");
+  EXPECT_EQ(subscriber->receive_until("PONG\r\n"), "MSG order 1 1\r\nx\r\nPONG\r\n");
+}
+
 }  // namespace
 }  // namespace feedvault::broker::testing

@@ -149,6 +149,7 @@ class FakeHost final : public ConnectionHost {
   void before_input() override {}
   bool worth_reading_on(const Connection& /*connection*/) override { return true; }
   void after_input(Connection& /*connection*/) override {}
+  void before_output() override {}
   void mark_dirty(Connection& each) override { dirty_.push_back(&each); }
   void watch(Connection& /*connection*/, bool readable, bool writable) override {
     watches_read = readable;
