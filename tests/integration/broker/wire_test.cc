@@ -49,6 +49,9 @@ void check_ours(std::size_t loops, std::size_t piece) {
         hold(broker.port(), each.sent, each.closed, each.received.size(), piece);
     EXPECT_EQ(dialogue.received, each.received);
     EXPECT_EQ(dialogue.closed, each.closed);
+    // Its subscriptions must not count as responders of the next one.
+    ASSERT_TRUE(feedvault::testing::eventually(
+        [&] { return broker.server().server_snapshot().connections == 0; }));
   }
 }
 
