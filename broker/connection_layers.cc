@@ -34,6 +34,10 @@ void Connection::check_handshake() {
 }
 
 void Connection::end_by_transport(IoState state) {
+  if (handshaking_) {  // what waits for its end will never go out
+    output_.clear();
+    blocked_ = false;
+  }
   if (state != IoState::kRefused) {
     peer_ended_ = true;
     close(state == IoState::kEnd ? close_reasons::kClientClosed : close_reasons::kReadError);
@@ -45,10 +49,6 @@ void Connection::end_by_transport(IoState state) {
                          peer_.ip,
                          refusal.reason,
                          refusal.detail);
-  if (handshaking_) {  // what waits for its end will never go out
-    output_.clear();
-    blocked_ = false;
-  }
   close(refusal.reason);
 }
 

@@ -32,9 +32,6 @@ void raise_file_limit() {
 
 // What is configured but not there must not be taken for there.
 Status check_supported(const Options& options) {
-  if (options.websocket.enabled) {
-    return invalid_argument("websocket: not supported yet; remove it");
-  }
   if (options.jetstream.enabled) {
     return invalid_argument("jetstream: not supported yet; remove it, or use nats-server");
   }
@@ -46,8 +43,11 @@ Result<LoadedOptions> load(const CommandLine& command_line) {
   if (loaded) {
     RETURN_IF_ERROR(check_supported(loaded->options));
     const std::string& file = loaded->options.config_file;
-    if (const auto tls = make_tls_context(loaded->options.tls, "tls"); !tls) {
-      return tls.error().with_context(file.empty() ? "command line" : file);
+    for (const auto& tls : {make_tls_context(loaded->options.tls, "tls"),
+                            make_tls_context(loaded->options.websocket.tls, "websocket: tls")}) {
+      if (!tls) {
+        return tls.error().with_context(file.empty() ? "command line" : file);
+      }
     }
   }
   return loaded;
@@ -77,8 +77,12 @@ class Announcement {
     }
     if (!options.ports_file_dir.empty()) {
       BoundPorts ports;
-      ports.nats =
-          listener_urls(options.tls.enabled ? "tls" : "nats", options.host, server.port());
+      ports.nats = listener_urls(options.tls.enabled ? "tls" : "nats", options.host, server.port());
+      if (server.websocket_port() != 0) {
+        const WebsocketOptions& websocket = options.websocket;
+        ports.websocket = listener_urls(
+            websocket.tls.enabled ? "wss" : "ws", websocket.host, server.websocket_port());
+      }
       if (server.monitoring_port() != 0) {
         const std::string& host = options.monitoring.host;
         ports.monitoring =

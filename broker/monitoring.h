@@ -53,6 +53,7 @@ struct ServerSnapshot {
   std::shared_ptr<const Options> options;  // in force now
   int port = 0;                            // really listened on
   int monitoring_port = 0;
+  int websocket_port = 0;
   bool auth_required = false;
   bool lame_duck = false;
   std::int64_t start_ns = 0;

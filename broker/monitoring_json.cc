@@ -38,13 +38,14 @@ void advertised(const Options& options, std::string& host, int& port) {
   }
 }
 
-Json websocket_json(const WebsocketOptions& websocket) {
+Json websocket_json(const ServerSnapshot& server) {
+  const WebsocketOptions& websocket = server.options->websocket;
   Json json = Json::object();
   if (!websocket.enabled) {
     return json;
   }
   json["host"] = websocket.host;
-  json["port"] = websocket.port;
+  json["port"] = server.websocket_port;
   if (!websocket.advertise.empty()) {
     json["advertise"] = websocket.advertise;
   }
@@ -63,6 +64,7 @@ Json websocket_json(const WebsocketOptions& websocket) {
   if (websocket.compression) {
     json["compression"] = true;
   }
+  json["handshake_timeout"] = websocket.handshake_timeout.count();
   return json;
 }
 
@@ -102,7 +104,7 @@ void add_settings(Json& json, const ServerSnapshot& server) {
   for (const char* absent : {"cluster", "gateway", "leaf", "mqtt"}) {
     json[absent] = Json::object();
   }
-  json["websocket"] = websocket_json(options.websocket);
+  json["websocket"] = websocket_json(server);
   json["jetstream"] = Json::object();
   json["tls_timeout"] = seconds(options.tls.timeout);
   json["write_deadline"] = options.timeouts.write_deadline.count();

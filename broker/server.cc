@@ -48,16 +48,9 @@ Result<std::unique_ptr<Server>> Server::start(const Options& options, const Cloc
   const std::size_t loops = loop_count(options);
   std::unique_ptr<Server> server(new Server(options, clock, loops));
   RETURN_IF_ERROR(server->make_workers(loops));
-  ASSIGN_OR_RETURN(server->tls_, make_tls_context(options.tls, "tls"));
-  auto listener = Listener::listen(options.host, options.port);
-  if (!listener) {
-    return listener.error();
-  }
-  server->listener_ = std::move(*listener);
+  RETURN_IF_ERROR(server->read_certificates(options, server->tls_, server->websocket_tls_));
+  RETURN_IF_ERROR(server->listen(options));
   Server* const self = server.get();
-  RETURN_IF_ERROR(self->listener_->attach(
-      self->shared_.workers.front()->loop(),
-      [self](UniqueFd fd, Peer peer) { self->accept(std::move(fd), std::move(peer)); }));
   for (const auto& worker : self->shared_.workers) {
     worker->start_thread();
   }
@@ -70,10 +63,12 @@ Result<std::unique_ptr<Server>> Server::start(const Options& options, const Cloc
     self->http_ = std::move(*http);
   }
   logger("broker")->info(
-      "listening host={} port={} monitoring_port={} loops={} version={} nats_version={} id={}",
+      "listening host={} port={} monitoring_port={} websocket_port={} loops={} version={} "
+      "nats_version={} id={}",
       options.host,
       self->port(),
       self->monitoring_port(),
+      self->websocket_port(),
       loops,
       kVersion,
       kNatsVersion,
@@ -135,7 +130,7 @@ void Server::accept(UniqueFd fd, Peer peer) {
   Worker& worker = **least;
   worker.load.fetch_add(1, std::memory_order_relaxed);
   const std::uint64_t id = next_connection_.fetch_add(1, std::memory_order_relaxed);
-  auto transport = make_transport(std::move(fd), !refusal.empty());
+  auto transport = make_transport(std::move(fd), peer.websocket, !refusal.empty());
   if (worker.index() == 0) {
     worker.adopt(std::move(transport), id, std::move(peer), refusal);
     return;
@@ -165,9 +160,11 @@ std::string Server::info_line(const Connection& connection,
   if (options.authorization.any()) {
     add_field(json, "auth_required", "true");
   }
-  if (options.tls.enabled) {
-    add_field(json, options.tls.allow_non_tls ? "tls_available" : "tls_required", "true");
-    if (options.tls.verify) {
+  // Each listener has rules of its own. On a WebSocket, TLS is there already or never.
+  const TlsOptions& tls = connection.peer().websocket ? options.websocket.tls : options.tls;
+  if (tls.enabled) {
+    add_field(json, tls.allow_non_tls ? "tls_available" : "tls_required", "true");
+    if (tls.verify) {
       add_field(json, "tls_verify", "true");
     }
   }
@@ -207,7 +204,9 @@ Status Server::reload(const Options& options, bool authorization_changed) {
   if (!authenticator) {
     return authenticator.error();
   }
-  ASSIGN_OR_RETURN(const auto tls, make_tls_context(options.tls, "tls"));
+  std::shared_ptr<const TlsContext> tls;
+  std::shared_ptr<const TlsContext> websocket_tls;
+  RETURN_IF_ERROR(read_certificates(options, tls, websocket_tls));
   auto shared_options = std::make_shared<const Options>(options);
   {
     MutexLock lock(mutex_);
@@ -217,6 +216,7 @@ Status Server::reload(const Options& options, bool authorization_changed) {
   for_each_worker([&](Worker& worker) {
     if (worker.index() == 0) {
       tls_ = tls;
+      websocket_tls_ = websocket_tls;
     }
     worker.set_options(shared_options, *authenticator, authorization_changed);
   });
@@ -234,7 +234,7 @@ void Server::run_lame_duck(const std::function<void()>& done) {
   const std::shared_ptr<const Options> options = current_options();
   for_each_worker([&](Worker& worker) {
     if (worker.index() == 0) {
-      listener_->close();
+      close_listeners();
     }
     worker.announce_lame_duck();
   });
@@ -275,7 +275,7 @@ void Server::stop() {
   if (listener_ != nullptr) {
     for_each_worker([&](Worker& worker) {
       if (worker.index() == 0) {
-        listener_->close();
+        close_listeners();
       }
     });
     const SteadyTime deadline = clock_.now() + kDrainTime;

@@ -34,6 +34,10 @@ class Server final : public MonitoringSource {
   Server& operator=(const Server&) = delete;
 
   int port() const { return listener_->port(); }
+  /// Where WebSocket clients are served; 0: nowhere.
+  int websocket_port() const {
+    return websocket_listener_ != nullptr ? websocket_listener_->port() : 0;
+  }
   /// Where HTTP monitoring listens; 0: it does not.
   int monitoring_port() const { return monitoring_port_.load(std::memory_order_relaxed); }
   const std::string& id() const { return id_; }
@@ -66,8 +70,13 @@ class Server final : public MonitoringSource {
 
   Server(const Options& options, const Clock& clock, std::size_t loops);
   Status make_workers(std::size_t loops);
+  Status listen(const Options& options);
+  void close_listeners();
   void accept(UniqueFd fd, Peer peer);
-  std::unique_ptr<Transport> make_transport(UniqueFd fd, bool refused) const;
+  std::unique_ptr<Transport> make_transport(UniqueFd fd, bool websocket, bool refused) const;
+  Status read_certificates(const Options& options,
+                           std::shared_ptr<const TlsContext>& tls,
+                           std::shared_ptr<const TlsContext>& websocket_tls) const;
   std::string info_line(const Connection& connection, const Options& options, bool lame_duck) const;
   void connection_ended(const ConnectionSnapshot& snapshot) EXCLUDES_LOCK(mutex_);
   void start_system_service();
@@ -87,7 +96,9 @@ class Server final : public MonitoringSource {
   std::int64_t start_ns_;
   SharedState shared_;
   std::unique_ptr<Listener> listener_;
-  std::shared_ptr<const TlsContext> tls_;  // null: none; the first loop's, once it runs
+  std::unique_ptr<Listener> websocket_listener_;  // null: none
+  std::shared_ptr<const TlsContext> tls_;         // null: none; the first loop's, once it runs
+  std::shared_ptr<const TlsContext> websocket_tls_;
   std::atomic<std::uint64_t> next_connection_{1};
   std::atomic<std::uint64_t> refused_{0};
   std::atomic<bool> lame_duck_{false};

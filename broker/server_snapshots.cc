@@ -70,6 +70,7 @@ ServerSnapshot Server::server_snapshot() {
   }
   shot.port = port();
   shot.monitoring_port = monitoring_port();
+  shot.websocket_port = websocket_port();
   shot.auth_required = shot.options->authorization.any();
   shot.lame_duck = lame_duck_.load(std::memory_order_relaxed);
   shot.start_ns = start_ns_;

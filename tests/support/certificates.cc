@@ -94,4 +94,22 @@ CertificateFiles CertificateAuthority::issue(const std::string& name) {
   return files;
 }
 
+std::string CertificateAuthority::locked_key(const std::string& name) {
+  EVP_PKEY* const key = ::EVP_EC_gen("P-256");
+  const std::string path = folder_.file(name + ".locked");
+  const File file(std::fopen(path.c_str(), "w"), std::fclose);
+  const std::string secret = "passphrase";
+  require(file != nullptr &&
+              ::PEM_write_PrivateKey(file.get(),
+                                     key,
+                                     ::EVP_aes_128_cbc(),
+                                     reinterpret_cast<const unsigned char*>(secret.data()),
+                                     static_cast<int>(secret.size()),
+                                     nullptr,
+                                     nullptr) == 1,
+          "locked key");
+  ::EVP_PKEY_free(key);
+  return path;
+}
+
 }  // namespace feedvault::testing

@@ -27,6 +27,8 @@ class CertificateAuthority {
   std::string file() const { return folder_.file("authority.pem"); }
   /// A new key and a certificate for it with this common name, in files of that name.
   CertificateFiles issue(const std::string& name);
+  /// Only a key, in a file that wants a passphrase.
+  std::string locked_key(const std::string& name);
 
  private:
   TempDir folder_;

@@ -143,6 +143,14 @@ bool TlsClient::receive_some(std::string& into, Deadline deadline) {
   }
 }
 
+std::string TlsClient::receive_some(std::chrono::milliseconds timeout) {
+  std::string received = std::exchange(rest_, {});
+  if (received.empty()) {
+    receive_some(received, in(timeout));
+  }
+  return received;
+}
+
 std::string TlsClient::receive_until(std::string_view text, std::chrono::milliseconds timeout) {
   const Deadline deadline = in(timeout);
   std::string received = std::exchange(rest_, {});

@@ -41,6 +41,8 @@ class TlsClient {
                             std::chrono::milliseconds timeout = std::chrono::seconds(5));
   std::string receive(std::size_t bytes,
                       std::chrono::milliseconds timeout = std::chrono::seconds(10));
+  /// Whatever comes next; empty when nothing does in time, or at the end.
+  std::string receive_some(std::chrono::milliseconds timeout);
   /// Until the server ends TLS (`closed`: properly, with close_notify) or the connection.
   std::string receive_to_end(bool& closed);
   /// Asks for new keys in the middle of everything (TLS 1.3).

@@ -211,7 +211,8 @@ TEST_F(MonitoringTest, VarzTellsSettings) {
   options->tls.enabled = true;
   options->tls.verify = true;
   options->websocket.enabled = true;
-  options->websocket.port = 14625;
+  options->websocket.port = -1;
+  source_.server.websocket_port = 14625;
   options->websocket.no_tls = true;
   options->server_tags = {"x"};
   options->limits.max_subscriptions = 5;
@@ -223,7 +224,8 @@ TEST_F(MonitoringTest, VarzTellsSettings) {
   EXPECT_EQ(varz["tls_required"], true);
   EXPECT_EQ(varz["tls_verify"], true);
   EXPECT_EQ(varz["auth_timeout"], 3);
-  EXPECT_EQ(varz["websocket"], json::parse(R"({"host":"0.0.0.0","port":14625,"no_tls":true})"));
+  EXPECT_EQ(varz["websocket"], json::parse(R"({"host":"0.0.0.0","port":14625,"no_tls":true,
+                                             "handshake_timeout":2000000000})"));
   EXPECT_EQ(varz["tags"], json::array({"x"}));
   EXPECT_EQ(varz["max_subscriptions"], 5);
   EXPECT_EQ(varz["cpu"], 2.5);

@@ -88,17 +88,7 @@ TEST_F(TlsContextTest, AKeyOfAnotherCertificateIsRefused) {
 }
 
 TEST_F(TlsContextTest, AnEncryptedKeyIsRefusedWithoutAsking) {
-  const auto encrypted = feedvault::testing::run({"openssl",
-                                                  "ec",
-                                                  "-in",
-                                                  files_.key,
-                                                  "-out",
-                                                  folder_.file("locked"),
-                                                  "-aes128",
-                                                  "-passout",
-                                                  "pass:secret"});
-  ASSERT_EQ(encrypted.exit_code, 0) << encrypted.output;
-  options_.key_file = folder_.file("locked");
+  options_.key_file = authority_.locked_key("server");
   expect_problem("tls: key_file: ", "the key is encrypted");
 }
 
