@@ -11,6 +11,13 @@ readonly TEST_PACKAGES=(libgtest-dev libgmock-dev libbenchmark-dev python3 git)
 readonly CHECK_PACKAGES=(
   clang clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev llvm-14 shellcheck ccache)
 
+# For the tests under node. Who has it and npm from elsewhere keeps them.
+node_packages() {
+  if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+    printf '%s\n' nodejs npm
+  fi
+}
+
 missing_packages() {  # PACKAGE...
   local package
   for package in "$@"; do
@@ -57,12 +64,17 @@ ensure_packages() {  # WHAT PACKAGE...
 
 # run: what `up` needs. test: besides, what `test` needs. check: besides, what .ci/run needs.
 install_packages() {  # run|test|check
+  local node_packages
+  mapfile -t node_packages < <(node_packages)
   case $1 in
     run) ensure_packages "$1" "${RUN_PACKAGES[@]}" "${BUILD_PACKAGES[@]}" ;;
-    test) ensure_packages "$1" "${RUN_PACKAGES[@]}" "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" ;;
+    test)
+      ensure_packages "$1" "${RUN_PACKAGES[@]}" "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" \
+        "${node_packages[@]}"
+      ;;
     check)
       ensure_packages "$1" "${RUN_PACKAGES[@]}" "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" \
-        "${CHECK_PACKAGES[@]}"
+        "${node_packages[@]}" "${CHECK_PACKAGES[@]}"
       ;;
     *) die "install what? run, test or check, not '$1'" ;;
   esac

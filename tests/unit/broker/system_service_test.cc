@@ -85,6 +85,11 @@ class SystemServiceTest : public ::testing::Test {
     return replies_;
   }
 
+  std::size_t count() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return replies_.size();
+  }
+
   BusySource source_;
   Monitoring monitoring_{source_};
   ManualClock clock_;
@@ -106,7 +111,7 @@ TEST_F(SystemServiceTest, OneConnectionHasAFewUnderWay) {
   EXPECT_FALSE(service_.ask(request(2, /*system=*/true)));
   EXPECT_TRUE(service_.ask(request(3, /*system=*/true)));
   source_.set_free();
-  EXPECT_TRUE(eventually([&] { return replies().size() == kSystemRequestsPerConnection + 2; }));
+  EXPECT_TRUE(eventually([&] { return count() == kSystemRequestsPerConnection + 2; }));
   EXPECT_TRUE(service_.ask(request(2, /*system=*/true)));  // there is room again
 }
 
@@ -133,20 +138,19 @@ TEST_F(SystemServiceTest, AnnouncementsWaitForRequestsAndAreBounded) {
   }
   EXPECT_TRUE(service_.ask(request(2, /*system=*/true)));
   source_.set_free();
-  EXPECT_TRUE(eventually([&] { return replies().size() == kSystemEventsMax + 2; }));
+  EXPECT_TRUE(eventually([&] { return count() == kSystemEventsMax + 2; }));
   EXPECT_EQ(replies()[1], "inbox.2");
   EXPECT_EQ(replies()[2], "$SYS.ACCOUNT.$G.CONNECT");
 }
 
 TEST_F(SystemServiceTest, StatisticsAreAnnouncedFromTimeToTime) {
   source_.set_free();
-  ASSERT_TRUE(eventually([&] { return replies().size() == 1; }));
+  ASSERT_TRUE(eventually([&] { return count() == 1; }));
   for (int round = 1; round <= 3; ++round) {
     clock_.now_ns += std::chrono::nanoseconds(kStatszInterval).count();
     // Anything wakes it; it looks at the clock then.
     EXPECT_TRUE(service_.ask(request(2, /*system=*/true)));
-    ASSERT_TRUE(
-        eventually([&] { return replies().size() == static_cast<std::size_t>(1 + 2 * round); }));
+    ASSERT_TRUE(eventually([&] { return count() == static_cast<std::size_t>(1 + 2 * round); }));
     EXPECT_EQ(replies().back(), "$SYS.SERVER.X.STATSZ");
   }
 }
@@ -166,7 +170,7 @@ TEST_F(SystemServiceTest, WhatNobodyAnswersIsSaid) {
   strange.subject = "$SYS.REQ.SERVER.PING.VARZ";  // not for ordinary users
   EXPECT_TRUE(service_.ask(strange));
   source_.set_free();
-  ASSERT_TRUE(eventually([&] { return replies().size() == 2; }));
+  ASSERT_TRUE(eventually([&] { return count() == 2; }));
   EXPECT_EQ(replies().back(), "none");
 }
 
