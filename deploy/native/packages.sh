@@ -7,7 +7,7 @@ readonly BUILD_PACKAGES=(
   cmake ninja-build g++ pkg-config libnats-dev libspdlog-dev libprotobuf-dev libprotoc-dev protobuf-compiler
   libtomlplusplus-dev libcli11-dev nlohmann-json3-dev prometheus-cpp-dev libboost-dev
   default-libmysqlclient-dev)
-readonly TEST_PACKAGES=(libgtest-dev libgmock-dev libbenchmark-dev python3 git)
+readonly TEST_PACKAGES=(libgtest-dev libgmock-dev libbenchmark-dev python3 git openssl)
 readonly CHECK_PACKAGES=(
   clang clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev llvm-14 shellcheck ccache)
 

@@ -18,6 +18,8 @@ export async function eventually(condition, what = condition.toString()) {
   }
 }
 
+const portOf = (url) => Number(/:(\d+)$/.exec(url)[1]);
+
 // Servers are not to outlive a test that dies.
 const running = new Set();
 process.once("exit", () => running.forEach((child) => child.kill("SIGKILL")));
@@ -28,6 +30,7 @@ export class Server {
   #clients = [];
   #output = "";
   port = -1; // any free one; the same one at a restart
+  websocketPort; // as configured
 
   /** `config` is in nats-server's grammar. Stops with the test `t`. */
   static async start(t, config = "") {
@@ -58,17 +61,26 @@ export class Server {
     if (this.child.exitCode !== null) {
       throw new Error(`the server did not come up:\n${this.#output}`);
     }
-    this.port = Number(new URL(JSON.parse(readFileSync(ports, "utf8")).nats[0]).port);
+    const bound = JSON.parse(readFileSync(ports, "utf8"));
+    this.port = portOf(bound.nats[0]);
+    this.websocketPort = bound.websocket && portOf(bound.websocket[0]);
   }
 
   /** A client; it is closed with the server. */
-  async connect(options = {}) {
-    const client = await connect({
-      servers: `127.0.0.1:${this.port}`,
-      reconnectTimeWait: 20,
-      reconnectJitter: 5,
-      ...options,
-    });
+  connect(options = {}) {
+    return this.adopt(
+      connect({
+        servers: `127.0.0.1:${this.port}`,
+        reconnectTimeWait: 20,
+        reconnectJitter: 5,
+        ...options,
+      }),
+    );
+  }
+
+  /** Closes a client that was made in another way with the server, too. */
+  async adopt(connecting) {
+    const client = await connecting;
     this.#clients.push(client);
     return client;
   }
