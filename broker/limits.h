@@ -83,6 +83,11 @@ inline constexpr int kQueueRetriesMax = 3;
 inline constexpr std::chrono::milliseconds kLingerTime{1000};
 inline constexpr std::size_t kLingerBytesMax = 8U << 20U;
 
+/// A request for a WebSocket is at most this long, cookies included; more is answered with 431.
+inline constexpr std::size_t kUpgradeBytesMax = 16U << 10U;
+/// Output that is compressed in one go: bounds the time that takes, and the copy.
+inline constexpr std::size_t kCompressBytesMax = 64U << 10U;
+
 /// Waiting connections in the kernel's accept queue, and how many are accepted in one turn.
 inline constexpr int kListenBacklog = 4096;
 inline constexpr int kAcceptsPerTurn = 256;

@@ -163,7 +163,8 @@ std::string Server::info_line(const Connection& connection,
   // Each listener has rules of its own. On a WebSocket, TLS is there already or never.
   const TlsOptions& tls = connection.peer().websocket ? options.websocket.tls : options.tls;
   if (tls.enabled) {
-    add_field(json, tls.allow_non_tls ? "tls_available" : "tls_required", "true");
+    const bool optional = tls.allow_non_tls && !connection.peer().websocket;
+    add_field(json, optional ? "tls_available" : "tls_required", "true");
     if (tls.verify) {
       add_field(json, "tls_verify", "true");
     }

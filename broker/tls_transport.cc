@@ -25,15 +25,16 @@ static_assert(kTlsReadBytesMin >= 2 * kEncryptedRecordBytes);
 static_assert(kReadBytes >= kTlsReadBytesMin);
 constexpr char kHandshakeRecord = 0x16;
 
-// What a thread's connections share while one of them reads or writes; nothing stays in it.
+// What a thread's connections share while one of them reads or writes; nothing stays in it. Threads
+// without TLS never touch its pages.
 struct Scratch {
   std::array<char, kReadBytes> received;
   std::array<char, kRecordBytes> joined;
 };
 
 Scratch& scratch() {
-  thread_local const std::unique_ptr<Scratch> mine(new Scratch);
-  return *mine;
+  thread_local Scratch mine;
+  return mine;
 }
 
 std::string last_error() {

@@ -14,8 +14,6 @@ namespace {
 
 /// Shorter frames are not worth compressing; nats-server's number.
 constexpr std::size_t kCompressBytesMin = 64;
-/// What is compressed at once: bounds the time of one step.
-constexpr std::size_t kCompressBytesMax = 64U << 10U;
 
 std::uint16_t close_status(std::string_view reason) {
   namespace words = close_reasons;

@@ -6,12 +6,10 @@
 #include <string>
 #include <string_view>
 
+#include "broker/limits.h"
 #include "broker/options.h"
 
 namespace feedvault::broker {
-
-/// A request for WebSocket is at most this long, cookies included; more is answered with 431.
-inline constexpr std::size_t kUpgradeBytesMax = 16U << 10U;
 
 /// Reads a client's HTTP request for WebSocket (RFC 6455, section 4.2.1), however it is split.
 /// Holds at most kUpgradeBytesMax. Knows no connection.

@@ -47,4 +47,26 @@ class RawClient {
   bool ended_ = false;
 };
 
+/// On a slow machine the server's first PING, two seconds after CONNECT, may come in between. (No
+/// text of a test has that line in it.)
+inline std::string without_pings(std::string text) {
+  for (std::size_t at = 0; (at = text.find("PING\r\n", at)) != std::string::npos;) {
+    text.erase(at, 6);
+  }
+  return text;
+}
+/// As client.receive(bytes), without PINGs.
+template <typename Client>
+std::string receive_without_pings(Client& client, std::size_t bytes) {
+  std::string received = client.receive(bytes);
+  for (;;) {
+    const std::size_t before = received.size();
+    received = without_pings(std::move(received));
+    if (received.size() == before) {
+      return received;
+    }
+    received += client.receive(bytes - received.size());
+  }
+}
+
 }  // namespace feedvault::broker::testing
