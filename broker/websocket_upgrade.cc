@@ -195,7 +195,7 @@ std::string websocket_accept(std::string_view key) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned size = 0;
   ::EVP_Digest(text.data(), text.size(), digest.data(), &size, ::EVP_sha1(), nullptr);
-  std::array<unsigned char, 2 * EVP_MAX_MD_SIZE> encoded{};
+  std::array<unsigned char, 128> encoded{};  // four thirds of a digest
   const int length = ::EVP_EncodeBlock(encoded.data(), digest.data(), static_cast<int>(size));
   return {reinterpret_cast<const char*>(encoded.data()), static_cast<std::size_t>(length)};
 }
