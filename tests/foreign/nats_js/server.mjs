@@ -57,7 +57,9 @@ export class Server {
     const { child } = this;
     this.exited.then(() => running.delete(child));
     const ports = join(this.#folder, `${basename(this.#program)}_${this.child.pid}.ports`);
-    await eventually(() => existsSync(ports) || this.child.exitCode !== null, "the server is up");
+    // nats-server writes it piece by piece.
+    const written = () => existsSync(ports) && readFileSync(ports, "utf8").endsWith("}");
+    await eventually(() => written() || this.child.exitCode !== null, "the server is up");
     if (this.child.exitCode !== null) {
       throw new Error(`the server did not come up:\n${this.#output}`);
     }
