@@ -191,6 +191,7 @@ IoResult WebsocketTransport::unframe(char* into, std::size_t begin, std::size_t 
       take_control(step);
     }
   }
+  send_pong();
   if (filled > 0) {
     return {IoState::kDone, filled, 0};
   }
@@ -201,7 +202,6 @@ void WebsocketTransport::take_control(const WebsocketDecoder::Step& step) {
   switch (step.item) {
     case WebsocketDecoder::Item::kPing:
       pong_ = websocket_control_frame(WebsocketOpcode::kPong, step.bytes);
-      send_pong();
       break;
     case WebsocketDecoder::Item::kClose:
       if (is_valid_close_payload(step.bytes)) {
@@ -267,6 +267,7 @@ IoResult WebsocketTransport::read_compressed(char* into, std::size_t size) {
       input.tail = true;
     }
   }
+  send_pong();
   if (produced > 0) {
     return {IoState::kDone, produced, 0};
   }

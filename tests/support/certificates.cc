@@ -39,6 +39,7 @@ void set_name(X509_NAME* subject, const std::string& name) {
 
 // Not signed yet.
 X509* draft(const std::string& name, long serial, EVP_PKEY* key) {
+  require(key != nullptr, "key");
   X509* const made = ::X509_new();
   ::X509_set_version(made, 2);
   ::ASN1_INTEGER_set(::X509_get_serialNumber(made), serial);
@@ -59,9 +60,7 @@ void write_certificate(const std::string& path, X509* certificate) {
 }  // namespace
 
 CertificateAuthority::CertificateAuthority(const std::string& name)
-    : name_(name), key_(::EVP_EC_gen("P-256")), certificate_(nullptr) {
-  require(key_ != nullptr, "key");
-  certificate_ = draft(name, 1, key_);
+    : name_(name), key_(::EVP_EC_gen("P-256")), certificate_(draft(name, 1, key_)) {
   set_name(::X509_get_issuer_name(certificate_), name);
   add_extension(certificate_, certificate_, NID_basic_constraints, "critical,CA:TRUE");
   add_extension(certificate_, certificate_, NID_key_usage, "critical,keyCertSign,cRLSign");
@@ -96,7 +95,7 @@ CertificateFiles CertificateAuthority::issue(const std::string& name) {
 
 std::string CertificateAuthority::locked_key(const std::string& name) {
   EVP_PKEY* const key = ::EVP_EC_gen("P-256");
-  const std::string path = folder_.file(name + ".locked");
+  std::string path = folder_.file(name + ".locked");
   const File file(std::fopen(path.c_str(), "w"), std::fclose);
   const std::string secret = "passphrase";
   require(file != nullptr &&

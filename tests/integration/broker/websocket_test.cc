@@ -219,6 +219,60 @@ TEST(Websocket, CompressionIsAgreedUponOnlyWhereItIsConfigured) {
   }
 }
 
+// --- hostile ---
+
+TEST(WebsocketHostile, GarbageEndsItsConnectionOnly) {
+  CertificateAuthority authority("authority");
+  const CertificateFiles files = authority.issue("server");
+  BrokerFixture broker(2, [&](Options& options) {
+    with_websocket(options).websocket.compression = true;
+    options.tls.enabled = true;
+    options.tls.cert_file = files.certificate;
+    options.tls.key_file = files.key;
+  });
+  WebsocketClient good(websocket_port(broker));
+  good.send(kQuiet);
+  std::mt19937 random(3);
+  for (int i = 0; i < 300; ++i) {
+    const bool tls = i % 3 == 0;
+    RawClient client(tls ? broker.port() : websocket_port(broker), RawClient::Greeting::kNone);
+    if (i % 3 == 1) {
+      client.send(upgrade_request("Sec-WebSocket-Extensions: permessage-deflate\r\n"));
+    }
+    std::string garbage(1 + random() % 2000, ' ');
+    for (char& c : garbage) {
+      c = static_cast<char>(random());
+    }
+    if (i % 6 == 1) {  // in a frame that is one, and compressed
+      NaiveFrame frame;
+      frame.reserved = 4;
+      frame.payload = garbage;
+      garbage = frame.encode();
+    } else if (tls && i % 2 == 0) {
+      garbage.insert(0, "\x16\x03\x01\x02\x01\x01");
+    }
+    client.send(garbage);
+  }
+  EXPECT_TRUE(serves(good));
+  EXPECT_TRUE(eventually([&] { return broker.server().server_snapshot().connections == 1; }));
+}
+
+TEST(WebsocketHostile, PingsWithoutEndAreAnsweredOrLeftOut) {
+  BrokerFixture broker(1, [](Options& options) { with_websocket(options); });
+  RawClient flood(websocket_port(broker), RawClient::Greeting::kNone);
+  flood.send(upgrade_request());
+  std::string pings;
+  for (int i = 0; i < 50'000; ++i) {
+    pings += client_frame("ping", 9);
+  }
+  for (int i = 0; i < 5; ++i) {  // and reads no answer
+    ASSERT_TRUE(flood.send(pings));
+  }
+  WebsocketClient other(websocket_port(broker));
+  other.send(kQuiet);
+  EXPECT_TRUE(serves(other));
+}
+
 // --- beside the reference ---
 
 // What goes over the wire after the upgrade: bytes in, bytes out, and whether the server closes.
