@@ -52,6 +52,7 @@ class TurnHandler {
 class EventLoop {
  public:
   static Result<std::unique_ptr<EventLoop>> make(const Clock& clock);
+  ~EventLoop() = default;
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
 

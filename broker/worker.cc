@@ -21,10 +21,10 @@ Worker::Worker(std::uint32_t index,
       shared_(shared),
       loop_(std::move(loop)),
       router_(index, loops, shared.indexes, !use_options->limits.disable_subject_cache),
-      read_buffer_(new char[kReadBytes]) {
+      read_buffer_(new char[kReadBytes]),
+      turn_unix_ns_(loop_->clock().unix_ns()) {
   options = std::move(use_options);
   authenticator = std::move(use_authenticator);
-  turn_unix_ns_ = loop_->clock().unix_ns();
 }
 
 Worker::~Worker() {

@@ -63,6 +63,8 @@ class Worker final : public ConnectionHost, public TurnHandler {
          std::shared_ptr<const Options> options,
          std::shared_ptr<const Authenticator> authenticator);
   ~Worker() override;
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
 
   void start_thread();
   void stop_and_join();  // any thread but the worker's
