@@ -1,0 +1,533 @@
+// Appending, flushing, syncing, sealing.
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "base/check.h"
+#include "base/failpoint.h"
+#include "broker/store/crc32c.h"
+#include "broker/store/format.h"
+#include "broker/store/log_core.h"
+#include "broker/store/segment_io.h"
+
+namespace feedvault::broker::store {
+namespace {
+
+constexpr std::size_t kRemovalsMax = 512;  // in one record
+
+}  // namespace
+
+/// The first failure stays; nothing is written after it.
+Status LogCore::stop(const Status& cause) {
+  const MutexLock lock(mutex_);
+  if (failure_.ok()) {
+    failure_ =
+        Status(cause.code() == StatusCode::kExhausted ? StatusCode::kIo : cause.code(),
+               "the log in " + dir_ + " is stopped, nothing more is stored: " + cause.message() +
+                   "; check the disk, then restart");
+    stopped_.store(true, std::memory_order_release);
+  }
+  return failure_;
+}
+
+Status LogCore::failure() const {
+  const MutexLock lock(mutex_);
+  return failure_;
+}
+
+Status LogCore::check_running() const {
+  if (stopped_.load(std::memory_order_acquire)) {
+    return failure();
+  }
+  return closed_ ? internal_error("the log in " + dir_ + " is closed") : Status();
+}
+
+Result<StreamSeq> LogCore::append(std::string_view subject,
+                                  std::string_view headers,
+                                  std::string_view payload,
+                                  std::int64_t time_ns) {
+  if (stopped_.load(std::memory_order_relaxed) || closed_) {
+    return check_running();
+  }
+  const std::uint64_t body = subject.size() + headers.size() + payload.size();
+  if (subject.empty() || subject.size() > 0xFFFF || body > kRecordBodyBytesMax) {
+    return invalid_argument("a message of " + std::to_string(body) + " bytes with a subject of " +
+                            std::to_string(subject.size()) + " cannot be stored");
+  }
+  const auto size = static_cast<std::size_t>(record_bytes(body));
+  std::size_t used = 0;
+  std::uint64_t flushed = 0;
+  {
+    const MutexLock lock(mutex_);
+    used = buffered_;
+    flushed = flushed_.offset;
+  }
+  if (used > 0 && used + size > options_.write_buffer_bytes) {
+    RETURN_IF_ERROR(write_buffer());
+    flushed += used;
+    used = 0;
+  }
+  if (flushed + used > kRecordsStart && flushed + used + size > options_.segment_bytes) {
+    RETURN_IF_ERROR(roll(next_seq_.load(std::memory_order_relaxed)));
+    flushed = kRecordsStart;
+    used = 0;
+  }
+  make_room(used + size);
+  const StreamSeq seq = next_seq_.load(std::memory_order_relaxed);
+  if (seq >= reserved_) {
+    RETURN_IF_ERROR(reserve_numbers());
+  }
+  const MutexLock lock(mutex_);
+  encode_message(
+      buffer_.get() + used, {seq, time_ns, subject, headers, payload}, flushed_.file->seed);
+  index_.add(seq, flushed + used, static_cast<std::uint32_t>(body), !headers.empty(), subject);
+  Segment& active = index_.active();
+  if (active.entries.size() == 1) {
+    active.first_time_ns = time_ns;
+  }
+  active.last_time_ns = time_ns;
+  active.end_offset = flushed + used + size;
+  last_time_ns_ = time_ns;
+  buffered_ = used + size;
+  next_seq_.store(seq + 1, std::memory_order_release);
+  return seq;
+}
+
+/// So that the buffer holds `bytes`. Requires: it does, or is empty.
+void LogCore::make_room(std::size_t bytes) {
+  const std::size_t wanted = std::max(bytes, options_.write_buffer_bytes);
+  // One very large message does not leave its buffer behind for ever.
+  if (buffer_capacity_ >= bytes && buffer_capacity_ <= 4 * wanted) {
+    return;
+  }
+  const MutexLock lock(mutex_);
+  if (buffered_ > 0) {
+    CHECK(buffer_capacity_ >= bytes);
+    return;
+  }
+  buffer_ = std::make_unique_for_overwrite<char[]>(wanted);
+  buffer_capacity_ = wanted;
+}
+
+/// Gathers the removal of `seq` with others into one record.
+Status LogCore::note_removal(StreamSeq seq) {
+  if (pending_removals_.size() >= kRemovalsMax) {
+    RETURN_IF_ERROR(write_removals());
+  }
+  pending_removals_.push_back(seq);
+  return {};
+}
+
+/// Moves the pending removals into the buffer, behind every message appended so far.
+Status LogCore::write_removals() {
+  if (pending_removals_.empty()) {
+    return {};
+  }
+  const std::size_t body = pending_removals_.size() * sizeof(StreamSeq);
+  const std::size_t size = record_bytes(body);
+  std::size_t used = 0;
+  {
+    const MutexLock lock(mutex_);
+    used = buffered_;
+  }
+  if (used + size > buffer_capacity_) {
+    RETURN_IF_ERROR(write_buffer());
+    used = 0;
+  }
+  make_room(used + size);
+  const MutexLock lock(mutex_);
+  const std::uint32_t seed = flushed_.file->seed;
+  char* const out = buffer_.get() + used;
+  char* const out_body = out + kRecordHeaderBytes;
+  std::memcpy(out_body, pending_removals_.data(), body);
+  std::memset(out_body + body, 0, size - kRecordHeaderBytes - body);
+  RecordHeader header;
+  header.type = RecordType::kRemovals;
+  header.body_bytes = static_cast<std::uint32_t>(body);
+  header.body_crc = crc32c(seed, std::string_view(out_body, body));
+  header.seq = next_seq_.load(std::memory_order_relaxed) - 1;
+  encode_record_header(out, header, seed);
+  buffered_ = used + size;
+  Segment& active = index_.active();
+  active.end_offset += size;
+  for (const StreamSeq seq : pending_removals_) {
+    if (seq < active.base_seq) {
+      active.removals.push_back(seq);
+    }
+  }
+  active.removals_count = active.removals.size();
+  pending_removals_.clear();
+  ++batch_;
+  return {};
+}
+
+/// No number is given out that is not reserved: one that was seen is never used again. Also says
+/// that the log is not closed any more, so it comes before anything else is written.
+Status LogCore::reserve_numbers() {
+  const StreamSeq next = next_seq_.load(std::memory_order_relaxed);
+  const MutexLock lock(marks_mutex_);
+  SequenceMark mark = sequence_;
+  mark.reserved = next + options_.reserve_step;
+  mark.clean = false;
+  mark.incarnation = incarnation();
+  const Status status = write_sequence(mark, false);
+  if (!status.ok()) {
+    return status.code() == StatusCode::kExhausted ? status : stop(status);
+  }
+  reserved_ = mark.reserved;
+  return {};
+}
+
+/// Writes what is buffered. kExhausted leaves everything as it was, for another try.
+Status LogCore::write_buffer() {
+  std::string_view bytes;
+  std::uint64_t offset = 0;
+  File* file = nullptr;
+  {
+    const MutexLock lock(mutex_);
+    bytes = {buffer_.get(), buffered_};
+    offset = flushed_.offset;
+    file = flushed_.file->file.get();
+  }
+  if (bytes.empty()) {
+    return {};
+  }
+  if (reserved_ == 0) {
+    RETURN_IF_ERROR(reserve_numbers());
+  }
+  Status status;
+  if (active_has_footer_) {
+    status = file->truncate(offset);
+    active_has_footer_ = !status.ok();
+  }
+  FAILPOINT("store.write");
+  if (status.ok()) {
+    status = file->write_at(offset, bytes);
+  }
+  if (status.code() == StatusCode::kExhausted) {
+    const MutexLock lock(mutex_);
+    ++stats_.full_disk;
+    return status;
+  }
+  if (!status.ok()) {
+    return stop(status);
+  }
+  const MutexLock lock(mutex_);
+  ++stats_.writes;
+  stats_.written_bytes += bytes.size();
+  flushed_.offset += buffered_;
+  buffered_ = 0;
+  flushed_.next_seq = next_seq_.load(std::memory_order_relaxed);
+  flushed_.batch = batch_;
+  flushed_.front = front_;
+  flushed_.purged_front = purged_front_;
+  index_.active().file_bytes = flushed_.offset;
+  return {};
+}
+
+Status LogCore::flush() {
+  RETURN_IF_ERROR(check_running());
+  Status status = write_removals();
+  if (status.ok()) {
+    status = write_buffer();
+  }
+  if (status.code() == StatusCode::kExhausted) {
+    RETURN_IF_ERROR(relieve_full_disk());
+    status = write_removals();
+    if (status.ok()) {
+      status = write_buffer();
+    }
+  }
+  RETURN_IF_ERROR(status);
+  {
+    // A purge alone has nothing to write.
+    const MutexLock lock(mutex_);
+    flushed_.front = front_;
+    flushed_.purged_front = purged_front_;
+  }
+  return drop_dead_segments();
+}
+
+/// A purge can make room although nothing can be written: its mark is overwritten in place.
+Status LogCore::relieve_full_disk() {
+  {
+    const MutexLock lock(marks_mutex_);
+    if (purged_front_ <= sequence_.front) {
+      return {};
+    }
+    SequenceMark mark = sequence_;
+    mark.front = purged_front_;
+    SyncedMark synced = synced_;
+    synced.front = std::max(synced.front, purged_front_);
+    Status status = write_sequence(mark, true);
+    if (status.ok()) {
+      status = put_synced(synced);
+    }
+    if (!status.ok()) {
+      return stop(status);
+    }
+  }
+  return drop_dead_segments();
+}
+
+Status LogCore::sync() {
+  RETURN_IF_ERROR(flush());
+  RETURN_IF_ERROR(sync_written());
+  return drop_dead_segments();
+}
+
+Status LogCore::sync_written() {
+  Extent extent;
+  bool anything = false;
+  {
+    const MutexLock lock(mutex_);
+    RETURN_IF_ERROR(failure_);
+    extent = flushed_;
+  }
+  {
+    const MutexLock lock(marks_mutex_);
+    anything = extent.segment > synced_.segment || extent.offset > synced_.offset;
+  }
+  if (anything) {
+    const SteadyTime before = clock_.now();
+    const Status status = extent.file->file->sync();
+    const std::int64_t took =
+        std::chrono::duration_cast<std::chrono::nanoseconds>(clock_.now() - before).count();
+    if (!status.ok()) {
+      return stop(status);
+    }
+    FAILPOINT("store.synced");
+    const MutexLock lock(mutex_);
+    ++stats_.syncs;
+    stats_.sync_ns += took;
+    stats_.sync_ns_max = std::max(stats_.sync_ns_max, took);
+  }
+  return write_marks(extent);
+}
+
+/// After `extent` became durable: says so to the files and to everybody. Only now may anything that
+/// depends on those records reach the disk, a purge's mark above all.
+Status LogCore::write_marks(const Extent& extent) {
+  {
+    const MutexLock lock(marks_mutex_);
+    if (extent.purged_front > sequence_.front) {
+      SequenceMark mark = sequence_;
+      mark.front = extent.purged_front;
+      const Status status = write_sequence(mark, true);
+      if (!status.ok()) {
+        return stop(status);
+      }
+    }
+    const SyncedMark mark{stream_id_, extent.segment, extent.offset, extent.next_seq, extent.front};
+    const bool newer =
+        std::pair(mark.segment, mark.offset) >= std::pair(synced_.segment, synced_.offset);
+    if (newer && (mark.offset != synced_.offset || mark.segment != synced_.segment ||
+                  mark.front > synced_.front)) {
+      const Status status = put_synced(mark);
+      if (!status.ok()) {
+        return stop(status);
+      }
+    }
+  }
+  const MutexLock lock(mutex_);
+  durable_batch_ = std::max(durable_batch_, extent.batch);
+  if (extent.next_seq - 1 > durable_seq_.load(std::memory_order_relaxed)) {
+    durable_seq_.store(extent.next_seq - 1, std::memory_order_release);
+  }
+  return {};
+}
+
+/// Durable on return. `both`: the older slot does not keep the older truth.
+Status LogCore::write_sequence(const SequenceMark& mark, bool both) {
+  const SlotFile::Contents contents{
+      mark.stream_id, {mark.reserved, mark.front, mark.clean ? 1U : 0U, mark.incarnation, 0}};
+  for (int i = 0; i < (both ? 2 : 1); ++i) {
+    RETURN_IF_ERROR(sequence_file_->write_durably(contents));
+  }
+  sequence_ = mark;
+  return {};
+}
+
+Status LogCore::put_synced(const SyncedMark& mark, bool durably) {
+  const SlotFile::Contents contents{mark.stream_id,
+                                    {mark.segment, mark.offset, mark.next_seq, mark.front, 0}};
+  RETURN_IF_ERROR(durably ? synced_file_->write_durably(contents)
+                          : synced_file_->write_passing(contents));
+  synced_ = mark;
+  return {};
+}
+
+/// An empty file for messages from `base_seq` on.
+Result<std::shared_ptr<SegmentFile>> LogCore::new_segment_file(StreamSeq base_seq,
+                                                               StreamSeq prev_end_seq) {
+  SegmentHeader header;
+  header.stream_id = stream_id_;
+  header.salt = random_64();
+  header.number = next_segment_;
+  header.base_seq = base_seq;
+  header.front_seq = front_;
+  header.prev_end_seq = prev_end_seq;
+  return create_segment(fs_, dir_, segment_name(next_segment_), header);
+}
+
+/// Seals the active segment and starts the next one.
+Status LogCore::roll(StreamSeq prev_end_seq) {
+  RETURN_IF_ERROR(write_removals());
+  RETURN_IF_ERROR(write_buffer());
+  // The next segment's existence says that this one is durable as a whole.
+  RETURN_IF_ERROR(sync_written());
+  if (reserved_ == 0) {
+    RETURN_IF_ERROR(reserve_numbers());
+  }
+  FAILPOINT("store.roll");
+  const StreamSeq base = next_seq_.load(std::memory_order_relaxed);
+  auto made = new_segment_file(base, prev_end_seq);
+  if (!made.has_value()) {
+    return made.error().code() == StatusCode::kExhausted ? made.error() : stop(made.error());
+  }
+  Segment* old = nullptr;
+  {
+    const MutexLock lock(mutex_);
+    old = &index_.active();
+  }
+  // Not synced: an index that is lost or torn is made again from the records.
+  std::uint64_t footer_bytes = 0;
+  const Status sealed = write_footer(*old, footer_bytes);
+  if (!sealed.ok() && sealed.code() != StatusCode::kExhausted) {
+    return stop(sealed);
+  }
+  auto next = std::make_unique<Segment>();
+  next->file = *made;
+  next->base_seq = base;
+  next->file_bytes = kRecordsStart;
+  const MutexLock lock(mutex_);
+  old->sealed = true;
+  old->entries.shrink_to_fit();
+  old->removals = {};
+  old->file_bytes = old->end_offset + footer_bytes;
+  index_.push_segment(std::move(next));
+  flushed_.file = *made;
+  flushed_.segment = next_segment_;
+  flushed_.offset = kRecordsStart;
+  active_has_footer_ = false;
+  ++next_segment_;
+  return {};
+}
+
+/// The index of all messages in the segment, behind the records.
+Status LogCore::write_footer(Segment& segment, std::uint64_t& footer_bytes) {
+  std::string bytes;
+  std::uint64_t offset = 0;
+  {
+    const MutexLock lock(mutex_);
+    const SubjectTable& subjects = index_.subjects();
+    SegmentFooter footer;
+    footer.base_seq = segment.base_seq;
+    footer.next_seq = next_seq_.load(std::memory_order_relaxed);
+    footer.front_seq = front_;
+    footer.first_time_ns = segment.first_time_ns;
+    footer.last_time_ns = segment.last_time_ns;
+    footer.removals = segment.removals;
+    footer.entries.reserve(segment.entries.size());
+    constexpr std::uint32_t kNoIndex = 0xFFFFFFFF;
+    std::vector<std::uint32_t> local(subjects.id_end(), kNoIndex);
+    for (std::size_t i = 0; i < segment.entries.size(); ++i) {
+      const Entry& entry = segment.entries[i];
+      if (entry.offset8 == 0) {
+        continue;
+      }
+      std::uint32_t subject = 0;
+      if (entry.live()) {
+        std::uint32_t& index = local[entry.subject];
+        if (index == kNoIndex) {
+          index = static_cast<std::uint32_t>(footer.subjects.size());
+          footer.subjects.push_back(subjects.text(entry.subject));
+        }
+        subject = index;
+      }
+      footer.entries.push_back({static_cast<std::uint32_t>(segment.seq_at(i) - segment.base_seq),
+                                entry.offset8,
+                                entry.size_flags,
+                                subject});
+    }
+    offset = segment.end_offset;
+    bytes = encode_footer(footer, offset, segment.file->seed);
+  }
+  RETURN_IF_ERROR(segment.file->file->write_at(offset, bytes));
+  footer_bytes = bytes.size();
+  return {};
+}
+
+Status LogCore::skip_to(StreamSeq next_seq) {
+  RETURN_IF_ERROR(check_running());
+  const StreamSeq next = next_seq_.load(std::memory_order_relaxed);
+  if (next_seq <= next) {
+    return {};
+  }
+  RETURN_IF_ERROR(write_removals());
+  RETURN_IF_ERROR(write_buffer());
+  next_seq_.store(next_seq, std::memory_order_release);
+  // A number of its own begins a segment of its own, whose header remembers it.
+  Status status = roll(next);
+  if (status.code() == StatusCode::kExhausted) {
+    next_seq_.store(next, std::memory_order_release);
+  }
+  RETURN_IF_ERROR(status);
+  const MutexLock lock(mutex_);
+  flushed_.next_seq = next_seq;
+  durable_seq_.store(next_seq - 1, std::memory_order_release);
+  return {};
+}
+
+Status LogCore::close() {
+  if (closed_) {
+    return {};
+  }
+  RETURN_IF_ERROR(sync());
+  Segment* active = nullptr;
+  Extent extent;
+  {
+    const MutexLock lock(mutex_);
+    active = &index_.active();
+    extent = flushed_;
+  }
+  std::uint64_t footer_bytes = 0;
+  Status status = write_footer(*active, footer_bytes);
+  if (status.ok()) {
+    status = extent.file->file->truncate(extent.offset + footer_bytes);
+  }
+  if (status.ok()) {
+    status = extent.file->file->sync();
+  }
+  if (!status.ok()) {
+    return status.code() == StatusCode::kExhausted ? status : stop(status);
+  }
+  {
+    const MutexLock lock(marks_mutex_);
+    SequenceMark mark = sequence_;
+    mark.reserved = next_seq_.load(std::memory_order_relaxed);
+    mark.front = std::max(mark.front, front_);
+    mark.clean = true;
+    mark.incarnation = incarnation();
+    status = put_synced(synced_, true);
+    if (status.ok()) {
+      status = write_sequence(mark, true);
+    }
+  }
+  if (!status.ok()) {
+    return stop(status);
+  }
+  closed_ = true;
+  return {};
+}
+
+/// Without a word to anybody: what is buffered is written, so that it is as after a kill.
+void LogCore::abandon() {
+  if (!closed_ && !stopped_.load(std::memory_order_acquire)) {
+    static_cast<void>(write_removals());
+    static_cast<void>(write_buffer());
+  }
+}
+
+}  // namespace feedvault::broker::store
