@@ -40,20 +40,25 @@ Server::ConnectionTotals Server::connection_totals() {
   }
   Mutex collect;
   for_each_worker([&](Worker& worker) {
-    MutexLock lock(collect);
+    ConnectionTotals here;
     for (const auto& [id, connection] : worker.connections()) {
       if (!connection->open()) {
         continue;
       }
-      totals.pending_bytes += connection->pending_bytes();
-      if (connection->user() != nullptr && connection->user()->system) {
+      here.pending_bytes += connection->pending_bytes();
+      if (connection->account() == Account::kSystem) {
         const ConnectionSnapshot shot = connection->snapshot(/*with_subscriptions=*/false);
-        ++totals.system.connections;
-        ++totals.system.total_connections;
-        totals.system.traffic += shot.traffic;
-        totals.system.subscriptions += shot.subscriptions;
+        ++here.system.connections;
+        here.system.traffic += shot.traffic;
+        here.system.subscriptions += shot.subscriptions;
       }
     }
+    MutexLock lock(collect);
+    totals.pending_bytes += here.pending_bytes;
+    totals.system.connections += here.system.connections;
+    totals.system.total_connections += static_cast<std::uint64_t>(here.system.connections);
+    totals.system.traffic += here.system.traffic;
+    totals.system.subscriptions += here.system.subscriptions;
   });
   return totals;
 }
