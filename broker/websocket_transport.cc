@@ -318,6 +318,9 @@ bool WebsocketTransport::send_head() {
   }
   head_.clear();
   head_sent_ = 0;
+  if (head_.capacity() > kKeptScratchBytes) {
+    head_.shrink_to_fit();  // there was a compressed frame in it
+  }
   return true;
 }
 
