@@ -1,8 +1,7 @@
 // TLS with the broker as a program, and nats.c as a client that knows nothing of us.
 
-#include <signal.h>
-
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iterator>

@@ -243,7 +243,7 @@ Opening open_with(std::uint16_t port, const std::string& first) {
   RawClient client(port);
   client.send(first);
   Opening opening;
-  opening.received = client.receive_some(milliseconds(400));
+  opening.received = client.receive_some(milliseconds(800));
   opening.closed = client.ended();
   return opening;
 }

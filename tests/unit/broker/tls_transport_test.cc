@@ -45,7 +45,7 @@ class TlsTransportTest : public ::testing::Test {
     options_.key_file = files_.key;
     options_.timeout = std::chrono::seconds(2);
   }
-  ~TlsTransportTest() override {
+  void TearDown() override {
     ::SSL_free(client_);
     ::SSL_CTX_free(context_);
   }
