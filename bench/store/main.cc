@@ -32,10 +32,10 @@ namespace {
 constexpr std::size_t kPayload = 128;
 constexpr std::uint64_t kRecord = 184;  // such a message on disk
 
-using Clock_ = std::chrono::steady_clock;
+using SteadyClock = std::chrono::steady_clock;
 
-double seconds_since(Clock_::time_point start) {
-  return std::chrono::duration<double>(Clock_::now() - start).count();
+double seconds_since(SteadyClock::time_point start) {
+  return std::chrono::duration<double>(SteadyClock::now() - start).count();
 }
 
 /// Of this process: what others do on the machine does not count.
@@ -82,7 +82,7 @@ void fill(MessageLog& log, std::uint64_t messages, std::uint64_t subjects) {
 
 void bench_append(const std::string& dir, std::uint64_t messages) {
   const auto log = open(dir + "/append");
-  const auto start = Clock_::now();
+  const auto start = SteadyClock::now();
   const double cpu = cpu_seconds();
   fill(*log, messages, 100);
   const double filled = seconds_since(start);
@@ -103,13 +103,13 @@ void bench_groups(const std::string& dir) {
     off_t offset = 0;
     // In turn, so that both meet the same disk.
     for (int round = 0; round < 200; ++round) {
-      auto start = Clock_::now();
+      auto start = SteadyClock::now();
       for (std::uint64_t i = 0; i < group; ++i) {
         must(log->append("orders.1", "", payload, 1));
       }
       must(log->sync());
       ours.push_back(seconds_since(start));
-      start = Clock_::now();
+      start = SteadyClock::now();
       if (::pwrite(bare.get(), bytes.data(), bytes.size(), offset) < 0 ||
           ::fdatasync(bare.get()) != 0) {
         give_up(io_error("the bare file cannot be written"));
@@ -135,7 +135,7 @@ void bench_groups(const std::string& dir) {
 void bench_read(const std::string& dir, std::uint64_t messages) {
   const auto log = open(dir + "/append");
   for (const char* filter : {">", "orders.7"}) {
-    const auto start = Clock_::now();
+    const auto start = SteadyClock::now();
     const double cpu = cpu_seconds();
     MessageReader reader(*log, 1, SubjectFilter(filter));
     std::uint64_t count = 0;
@@ -145,31 +145,39 @@ void bench_read(const std::string& dir, std::uint64_t messages) {
       ++count;
       bytes += next->payload.size();
     }
-    std::printf("read in sequence, %-9s %9.0f messages/s (%llu of %llu bytes)\n",
+    std::printf("read in sequence, %-9s %9.0f messages/s (%.0f a second of processor time)\n",
                 filter,
                 static_cast<double>(count) / seconds_since(start),
-                static_cast<unsigned long long>(count),
-                static_cast<unsigned long long>(bytes));
+                static_cast<double>(count) / (cpu_seconds() - cpu));
+    if (count == 0 || bytes != count * kPayload) {
+      give_up(internal_error("the messages are not what was appended"));
+    }
   }
   std::mt19937_64 random(1);
   ReadBuffer buffer;
   constexpr int kReads = 200'000;
-  const auto start = Clock_::now();
+  const auto start = SteadyClock::now();
+  const double cpu = cpu_seconds();
   for (int i = 0; i < kReads; ++i) {
     must(log->read(1 + random() % messages, buffer).status());
   }
-  std::printf("read at random              %9.0f messages/s\n", kReads / seconds_since(start));
+  std::printf("read at random              %9.0f messages/s (%.0f a second of processor time)\n",
+              kReads / seconds_since(start),
+              kReads / (cpu_seconds() - cpu));
 }
 
 void open_and_tell(const std::string& dir, const char* how, std::uint64_t messages) {
-  const auto start = Clock_::now();
+  const auto start = SteadyClock::now();
+  const double cpu = cpu_seconds();
   const auto log = open(dir);
-  const double took = seconds_since(start) * 1e3;
-  std::printf("open, %-21s %9.1f ms (%llu messages, %llu bytes scanned)\n",
-              how,
-              took,
-              static_cast<unsigned long long>(messages),
-              static_cast<unsigned long long>(log->recovery().scanned_bytes));
+  std::printf(
+      "open, %-21s %9.1f ms (%.1f ms of processor time; %llu messages, %llu bytes "
+      "scanned)\n",
+      how,
+      seconds_since(start) * 1e3,
+      (cpu_seconds() - cpu) * 1e3,
+      static_cast<unsigned long long>(messages),
+      static_cast<unsigned long long>(log->recovery().scanned_bytes));
 }
 
 void bench_open(const std::string& dir, std::uint64_t messages) {

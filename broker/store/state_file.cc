@@ -195,7 +195,7 @@ Result<std::unique_ptr<StateFile>> StateFile::open(FileSystem& fs,
                                                    Contents& contents) {
   contents = {};
   auto state = std::make_unique<State>(fs, path);
-  const Status leftover = fs.remove(path + ".new");
+  Status leftover = fs.remove(path + ".new");
   if (!leftover.ok() && leftover.code() != StatusCode::kNotFound) {
     return leftover;
   }
@@ -245,7 +245,7 @@ Status StateFile::State::append(Kind kind, std::string_view text, Promise promis
     longer = false;
   }
   const std::string record = encode_record(kind, generation + 1, text, seed);
-  const Status status = file->write_at(end, record);
+  Status status = file->write_at(end, record);
   if (status.code() == StatusCode::kExhausted) {
     longer = true;
     return status;
