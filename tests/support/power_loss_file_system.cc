@@ -400,7 +400,7 @@ Status PowerLossFileSystem::sync(const NodePtr& node, std::uint64_t life, const 
   if (life != life_) {
     return no_power();
   }
-  const Status status = begin(Op::kSync, path);
+  Status status = begin(Op::kSync, path);
   if (off_) {
     return status;
   }

@@ -51,7 +51,7 @@ class Damaged {
   std::string any_file(bool segments_only) {
     for (;;) {
       const auto files = fs_.files();
-      const std::string path = files[random_.below(files.size())];
+      std::string path = files[random_.below(files.size())];
       if (!segments_only || path.find("segment-") != std::string::npos) {
         return path;
       }

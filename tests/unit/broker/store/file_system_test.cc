@@ -2,9 +2,7 @@
 
 #include "broker/store/file_system.h"
 
-#include <sys/resource.h>
-
-#include <csignal>
+#include <cstdlib>
 #include <filesystem>
 
 #include <gtest/gtest.h>
@@ -16,13 +14,12 @@ namespace {
 
 class RealFiles : public ::testing::Test {
  protected:
-  RealFiles() {
+  void SetUp() override {
     std::string pattern = (std::filesystem::temp_directory_path() / "store-XXXXXX").string();
-    dir_ = ::mkdtemp(pattern.data());
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    dir_ = pattern;
   }
-  ~RealFiles() override { std::filesystem::remove_all(dir_); }
-  RealFiles(const RealFiles&) = delete;
-  RealFiles& operator=(const RealFiles&) = delete;
+  void TearDown() override { std::filesystem::remove_all(dir_); }
 
   FileSystem& fs_ = real_file_system();
   std::string dir_;

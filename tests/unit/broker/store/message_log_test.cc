@@ -237,7 +237,7 @@ TEST_F(Log, ARemovalOutlivesItsSegment) {
 TEST_F(Log, FindsByTime) {
   options_.segment_bytes = 1000;
   open();
-  for (int i = 1; i <= 50; ++i) {
+  for (std::int64_t i = 1; i <= 50; ++i) {
     put("a", std::string(100, 'x'), i * 10);
   }
   ASSERT_OK(log_->remove(20));

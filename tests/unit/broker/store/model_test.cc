@@ -11,11 +11,7 @@ class Pair {
  public:
   explicit Pair(std::uint64_t seed) : random_(seed), fs_(seed) {
     static_cast<void>(fs_.make_dir("/store"));
-    options_.segment_bytes = 2000 + random_.below(6000);
-    options_.write_buffer_bytes = 100 + random_.below(2000);
-    options_.reserve_step = 1 + random_.below(50);
-    options_.first_seq = random_.below(3) == 0 ? 1 + random_.below(100) : 1;
-    next_seq_ = options_.first_seq;
+    choose_options();
     open();
   }
 
@@ -29,6 +25,14 @@ class Pair {
   }
 
  private:
+  void choose_options() {
+    options_.segment_bytes = 2000 + random_.below(6000);
+    options_.write_buffer_bytes = 100 + random_.below(2000);
+    options_.reserve_step = 1 + random_.below(50);
+    options_.first_seq = random_.below(3) == 0 ? 1 + random_.below(100) : 1;
+    next_seq_ = options_.first_seq;
+  }
+
   void open() {
     log_.reset();
     auto opened = MessageLog::open(fs_, "/store/s", options_, Clock::system());
