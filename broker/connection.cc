@@ -94,10 +94,20 @@ void Connection::on_events(std::uint32_t events) {
     if (!reading_paused()) {
       read_available();
     } else if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
-      // Broken while we did not want to read; epoll would report it for ever.
-      close(close_reasons::kClientClosed);
+      on_broken_while_paused();
     }
   }
+}
+
+// Epoll would report it for ever. What the client had sent before still counts, unless we do not
+// even know who it is.
+void Connection::on_broken_while_paused() {
+  if ((pauses_ & kPauseAuth) != 0) {
+    close(close_reasons::kClientClosed);
+  } else if (pauses_ == kPauseStall) {
+    resume_reading();
+    read_available();
+  }  // else its turn comes soon
 }
 
 void Connection::read_available() {
@@ -140,7 +150,7 @@ void Connection::take_input(std::string_view input) {
       stop_for(outcome.stop);
       return;
     }
-    if ((pauses_ & kPauseAuth) != 0) {
+    if ((pauses_ & (kPauseAuth | kPauseTurn)) != 0) {
       held_input_.append(input);  // at most one read: nothing more is read until it is parsed
       return;
     }
@@ -383,6 +393,7 @@ void Connection::close(std::string_view reason, std::string_view error) {
     }
   }
   phase_ = Phase::kClosing;
+  halted_ = true;
   close_reason_ = reason;
   logger("broker")->debug("closing cid={} ip={} reason=\"{}\"", id_, peer_.ip, reason);
   host_.closing(*this);
@@ -461,6 +472,25 @@ void Connection::pause_reading() {
 
 void Connection::resume_reading() {
   set_pause(kPauseStall, false);
+}
+
+void Connection::suspend_input() {
+  if (open() && (pauses_ & kPauseTurn) == 0) {
+    halted_ = true;
+    set_pause(kPauseTurn, true);
+  }
+}
+
+void Connection::resume_input() {
+  if (!open()) {
+    return;
+  }
+  halted_ = false;
+  set_pause(kPauseTurn, false);
+  const std::string held = std::exchange(held_input_, {});
+  host_.before_input();
+  take_input(held);
+  host_.after_input(*this);
 }
 
 void Connection::set_pause(Pause pause, bool on) {

@@ -130,6 +130,10 @@ class Connection final : public EventHandler, public ParserSink, public Timer {
   void send_info_update(bool lame_duck);
   void pause_reading();
   void resume_reading();
+  /// After the operation in progress the rest of its input waits for resume_input(): others have
+  /// their turn. At most one read is held.
+  void suspend_input();
+  void resume_input();
   /// Frees subscriptions whose last message has been delivered.
   void forget_expired(Subscription& subscription);
   /// How long producers should wait for this receiver, if nobody tells them that it has caught up;
@@ -161,7 +165,7 @@ class Connection final : public EventHandler, public ParserSink, public Timer {
 
  private:
   enum class Phase : std::uint8_t { kOpen, kClosing, kLingering, kFinished };
-  enum Pause : std::uint8_t { kPauseAuth = 1, kPauseStall = 2 };
+  enum Pause : std::uint8_t { kPauseAuth = 1, kPauseStall = 2, kPauseTurn = 4 };
 
   bool on_connect(std::string_view json) override;
   bool on_info(std::string_view json) override;
@@ -175,6 +179,7 @@ class Connection final : public EventHandler, public ParserSink, public Timer {
 
   void flush();
   void read_available();
+  void on_broken_while_paused();
   void after_layered_read();
   void check_handshake();
   void end_by_transport(IoState state);
@@ -214,7 +219,7 @@ class Connection final : public EventHandler, public ParserSink, public Timer {
   std::shared_ptr<const User> user_;
   const Permissions* permissions_ = nullptr;  // of user_; null: all is allowed
   std::unique_ptr<ReplyPermits> reply_permits_;
-  std::string held_input_;  // what came behind a CONNECT that is still being checked
+  std::string held_input_;  // while a CONNECT before it is being checked, or others have their turn
   std::string nonce_;
   std::string_view close_reason_;
   Peer peer_;
@@ -249,6 +254,7 @@ class Connection final : public EventHandler, public ParserSink, public Timer {
   bool connected_ = false;     // CONNECT was accepted
   bool rtt_measured_ = false;  // by a ping
   bool dirty_ = false;
+  bool halted_ = false;    // closed, or suspended: the parser stops
   bool blocked_ = false;   // the socket is full
   bool farewell_ = false;  // what is pending shall be delivered before the end
   bool peer_ended_ = false;

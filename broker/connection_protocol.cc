@@ -187,7 +187,7 @@ bool Connection::on_publish(const Publish& publish) {
       host_.route(*this, publish);
     }
   }
-  return open();
+  return !halted_;
 }
 
 bool Connection::on_subscribe(std::string_view subject,

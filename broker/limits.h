@@ -31,6 +31,21 @@ inline constexpr std::size_t kLargeChunkBytes = 64U << 10U;
 /// Free chunks that a loop keeps of each size, in bytes; more are returned to the system.
 inline constexpr std::size_t kPooledBytesMax = 4U << 20U;
 
+/// A message that many subscriptions match, or one that takes a long search, is work beside the
+/// output it makes: each subscription and each node of the index counts like so many bytes of it.
+inline constexpr std::size_t kWorkBytes = 32;
+/// Who still publishes much when a turn has lasted this long is suspended until the next one, so
+/// that others are served in between.
+inline constexpr std::chrono::milliseconds kLongTurn{4};
+/// ... and while somebody is, reads are no larger than this.
+inline constexpr std::size_t kLoadedReadBytes = 8U << 10U;
+
+/// malloc keeps what is freed between what is not. After so many bytes of freed chunks, and so much
+/// later, it is told to return all of that to the system: what a crowd of slow consumers had
+/// pending does not stay.
+inline constexpr std::size_t kTrimBytes = 16U << 20U;
+inline constexpr std::chrono::seconds kTrimDelay{5};
+
 /// Pieces in one writev; Linux takes no more than 1024.
 inline constexpr std::size_t kIovecsMax = 64;
 
@@ -68,6 +83,11 @@ inline constexpr std::size_t kMatchCacheSlots = 4096;
 static_assert((kMatchCacheSlots & (kMatchCacheSlots - 1)) == 0, "a slot is picked with a mask");
 /// Results with more subscriptions than this are not remembered, only computed.
 inline constexpr std::size_t kCachedMatchMax = 4096;
+/// Those with more than the first are large, and a loop remembers no more members of large ones
+/// than the second: 8 MB. (The others together cannot have more than twice that.)
+inline constexpr std::size_t kLargeMatch = 64;
+inline constexpr std::size_t kCachedMembersMax = 1U << 20U;
+static_assert(kCachedMatchMax * 2 < kCachedMembersMax);
 /// Longer subjects are not remembered.
 inline constexpr std::size_t kCachedSubjectBytesMax = 256;
 
@@ -87,6 +107,11 @@ inline constexpr std::size_t kLingerBytesMax = 8U << 20U;
 inline constexpr std::size_t kUpgradeBytesMax = 16U << 10U;
 /// Output that is compressed in one go: bounds the time that takes, and the copy.
 inline constexpr std::size_t kCompressBytesMax = 64U << 10U;
+
+/// Subscriptions of closed connections that a loop takes out of the index in one turn, and of one
+/// of them before it looks at the next. The index is locked meanwhile: a millisecond.
+inline constexpr std::size_t kRemovalsPerTurnMax = 2048;
+inline constexpr std::size_t kRemovalsAtOnceMax = 256;
 
 /// Waiting connections in the kernel's accept queue, and how many are accepted in one turn.
 inline constexpr int kListenBacklog = 4096;

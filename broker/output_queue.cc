@@ -48,6 +48,7 @@ void ChunkPool::give_back(Chunk* chunk) {
       return;
     }
   }
+  freed_bytes_ += chunk->capacity;
   std::free(chunk);
 }
 

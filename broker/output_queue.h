@@ -32,6 +32,9 @@ class ChunkPool {
   /// A chunk for about `bytes`: the smallest that holds them, or the largest there is.
   Chunk* take(std::size_t bytes);
   void give_back(Chunk* chunk);
+  /// Bytes returned to malloc since forget_freed(); it may keep them from the system.
+  std::size_t freed_bytes() const { return freed_bytes_; }
+  void forget_freed() { freed_bytes_ = 0; }
 
  private:
   struct Shelf {
@@ -40,6 +43,7 @@ class ChunkPool {
     std::size_t free_bytes = 0;
   };
   std::array<Shelf, 3> shelves_{{{kSmallChunkBytes}, {kMediumChunkBytes}, {kLargeChunkBytes}}};
+  std::size_t freed_bytes_ = 0;
 };
 
 /// What waits to be written to one connection: a chain of chunks, topped up before the next one is

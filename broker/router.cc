@@ -151,6 +151,7 @@ void Router::publish(Account account, const Publish& publish) {
 
 std::size_t Router::carry(Account account, const Publish& publish, const Origin& origin) {
   const MatchResult& found = caches_[index_of(account)].match(publish.subject);
+  work_ += found.work;
   std::size_t reached = 0;
   if (!found.empty()) {
     Publish message = publish;

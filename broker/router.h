@@ -106,6 +106,9 @@ class Router {
   /// Bytes that the receivers of all outboxes will get.
   std::size_t outbox_bytes() const { return outbox_bytes_; }
   void outboxes_handed_over() { outbox_bytes_ = 0; }
+  /// Subscriptions and index nodes that were looked at since forget_work().
+  std::size_t work() const { return work_; }
+  void forget_work() { work_ = 0; }
   const MatchCache& cache(Account account) const { return caches_[index_of(account)]; }
 
  private:
@@ -129,6 +132,7 @@ class Router {
   std::vector<DeliveryBatch> outboxes_;  // by loop; our own stays empty
   std::vector<bool> begun_;              // has the current message a record in that outbox?
   std::size_t outbox_bytes_ = 0;
+  std::size_t work_ = 0;
   std::uint64_t random_state_;
   std::string tail_;  // scratch: of messages that came without one
 };

@@ -89,23 +89,18 @@ std::uint64_t process_hash_seed() {
 
 /// A place where subscriptions hang: a literal subject, or a node of the trie.
 struct SubjectNode {
-  struct Group {
-    std::string name;
-    QueueMembers members;
-  };
-
   SubjectNode(SubjectNode* up, std::string_view name, SubjectIndex::Hash hash)
       : parent(up), token(name), children(0, hash) {}
 
   bool empty() const {
-    return plain.empty() && groups.empty() && children.empty() && star == nullptr &&
+    return plain.empty() && groups == nullptr && children.empty() && star == nullptr &&
            full == nullptr;
   }
 
   SubjectNode* parent;  // null: a literal subject, or the trie's root
   std::string token;
   std::vector<Subscription*> plain;
-  std::vector<Group> groups;
+  std::unique_ptr<SubjectIndex::Groups> groups;  // null: none
   SubjectIndex::Children children;
   std::unique_ptr<SubjectNode> star;
   std::unique_ptr<SubjectNode> full;
@@ -162,6 +157,7 @@ Subscription::Subscription(Connection* connection,
 void MatchResult::clear() {
   plain.clear();
   queues.clear();
+  work = 0;
 }
 
 std::size_t SubjectIndex::Hash::operator()(std::string_view text) const {
@@ -230,14 +226,14 @@ void SubjectIndex::insert(Subscription& subscription) {
   SubjectNode& node = make_node(subscription.subject());
   std::vector<Subscription*>* list = &node.plain;
   if (!subscription.queue().empty()) {
-    auto group = std::find_if(node.groups.begin(), node.groups.end(), [&](const auto& each) {
-      return each.name == subscription.queue();
-    });
-    if (group == node.groups.end()) {
-      node.groups.push_back({std::string(subscription.queue()), {}});
-      group = node.groups.end() - 1;
+    if (node.groups == nullptr) {
+      node.groups = std::make_unique<Groups>(0, hash_);
     }
-    list = &group->members;
+    auto group = node.groups->find(subscription.queue());
+    if (group == node.groups->end()) {
+      group = node.groups->emplace(subscription.queue(), QueueMembers()).first;
+    }
+    list = &group->second;
   }
   subscription.node = &node;
   subscription.position = static_cast<std::uint32_t>(list->size());
@@ -262,13 +258,14 @@ void SubjectIndex::remove(Subscription& subscription) {
   if (subscription.queue().empty()) {
     take_out(node.plain);
   } else {
-    const auto group = std::find_if(node.groups.begin(), node.groups.end(), [&](const auto& each) {
-      return each.name == subscription.queue();
-    });
-    CHECK(group != node.groups.end());
-    take_out(group->members);
-    if (group->members.empty()) {
-      node.groups.erase(group);
+    const auto group = node.groups->find(subscription.queue());
+    CHECK(group != node.groups->end());
+    take_out(group->second);
+    if (group->second.empty()) {
+      node.groups->erase(group);
+    }
+    if (node.groups->empty()) {
+      node.groups.reset();
     }
   }
   subscription.node = nullptr;
@@ -295,24 +292,60 @@ void SubjectIndex::drop_if_empty(SubjectNode* node) {
   }
 }
 
-void SubjectIndex::collect(const SubjectNode& node, MatchResult& result) {
-  result.plain.insert(result.plain.end(), node.plain.begin(), node.plain.end());
-  for (const SubjectNode::Group& group : node.groups) {
-    const auto same =
-        std::find_if(result.queues.begin(), result.queues.end(), [&](const QueueMembers& members) {
-          return members.front()->queue() == group.name;
-        });
-    if (same == result.queues.end()) {
-      result.queues.push_back(group.members);
+/// One search. Groups of one name may hang at several nodes and count as one; with many names they
+/// are found by a table, so that nobody can make that expensive.
+class SubjectIndex::Search {
+ public:
+  Search(MatchResult& result, Hash hash) : result_(result), by_name_(0, hash) {}
+
+  void walk(const SubjectNode& node, std::string_view rest);
+  void collect(const SubjectNode& node);
+
+ private:
+  static constexpr std::size_t kFewNames = 16;
+  QueueMembers* find_group(std::string_view name);
+
+  MatchResult& result_;
+  std::unordered_map<std::string_view, std::size_t, Hash> by_name_;
+};
+
+QueueMembers* SubjectIndex::Search::find_group(std::string_view name) {
+  auto& queues = result_.queues;
+  if (queues.size() <= kFewNames) {
+    const auto same = std::find_if(queues.begin(), queues.end(), [&](const QueueMembers& members) {
+      return members.front()->queue() == name;
+    });
+    return same == queues.end() ? nullptr : &*same;
+  }
+  for (std::size_t i = by_name_.size(); i < queues.size(); ++i) {
+    by_name_.emplace(queues[i].front()->queue(), i);
+  }
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? nullptr : &queues[found->second];
+}
+
+void SubjectIndex::Search::collect(const SubjectNode& node) {
+  result_.plain.insert(result_.plain.end(), node.plain.begin(), node.plain.end());
+  result_.work += 1 + node.plain.size();
+  if (node.groups == nullptr) {
+    return;
+  }
+  const bool first = result_.queues.empty();  // of one node all names differ
+  for (const auto& [name, members] : *node.groups) {
+    QueueMembers* const same = first ? nullptr : find_group(name);
+    if (same == nullptr) {
+      result_.queues.push_back(members);
     } else {
-      same->insert(same->end(), group.members.begin(), group.members.end());
+      same->insert(same->end(), members.begin(), members.end());
     }
+    result_.work += 1 + members.size();
   }
 }
 
-void SubjectIndex::walk(const SubjectNode& node, std::string_view rest, MatchResult& result) {
+void SubjectIndex::Search::walk(const SubjectNode& node, std::string_view rest) {
+  ++result_.work;
   if (node.full != nullptr) {
-    collect(*node.full, result);
+    collect(*node.full);
   }
   bool last = false;
   const std::string_view token = next_token(rest, last);
@@ -327,9 +360,9 @@ void SubjectIndex::walk(const SubjectNode& node, std::string_view rest, MatchRes
       continue;
     }
     if (last) {
-      collect(*way, result);
+      collect(*way);
     } else {
-      walk(*way, rest, result);
+      walk(*way, rest);
     }
   }
 }
@@ -338,17 +371,44 @@ void SubjectIndex::match(std::string_view subject, MatchResult& result) const {
   if (size_ == 0) {
     return;
   }
+  Search search(result, hash_);
   const auto literal = literals_.find(subject);
   if (literal != literals_.end()) {
-    collect(*literal->second, result);
+    search.collect(*literal->second);
   }
   if (!root_->empty()) {
     // A subject with an empty token reaches nobody; only wildcards could match one.
     if (has_empty_token(subject)) {
       return;
     }
-    walk(*root_, subject, result);
+    search.walk(*root_, subject);
   }
+}
+
+// Large results are few, or else some of them go: whoever they were for can have them again.
+void MatchCache::make_room(Slot& slot, std::size_t members) {
+  if (slot.large > 0) {
+    forget_large(slot);
+  }
+  if (members <= kLargeMatch) {
+    return;
+  }
+  while (large_members_ + members > kCachedMembersMax) {
+    hand_ = (hand_ + 1) % slots_.size();
+    if (slots_[hand_].large > 0) {
+      forget_large(slots_[hand_]);
+    }
+  }
+  slot.large = members;
+  large_members_ += members;
+}
+
+void MatchCache::forget_large(Slot& slot) {
+  large_members_ -= slot.large;
+  slot.large = 0;
+  slot.result = {};  // and its memory
+  cached_ -= slot.subject.empty() ? 0U : 1U;
+  slot.subject.clear();
 }
 
 const MatchResult& MatchCache::match(std::string_view subject) {
@@ -376,10 +436,12 @@ const MatchResult& MatchCache::match(std::string_view subject) {
   if (!second_time || subject.size() > kCachedSubjectBytesMax || members > kCachedMatchMax) {
     return scratch_;
   }
+  make_room(slot, members + scratch_.queues.size());
   cached_ += slot.subject.empty() ? 1U : 0U;
   slot.subject.assign(subject);
   slot.generation = now;
   slot.result = scratch_;
+  slot.result.work = 1 + members;
   return slot.result;
 }
 

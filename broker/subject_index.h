@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -42,6 +43,7 @@ using QueueMembers = std::vector<Subscription*>;
 struct MatchResult {
   std::vector<Subscription*> plain;
   std::vector<QueueMembers> queues;
+  std::size_t work = 0;  // nodes and subscriptions looked at to find this
   bool empty() const { return plain.empty() && queues.empty(); }
   void clear();
 };
@@ -85,18 +87,20 @@ class SubjectIndex {
 
  private:
   struct Hash {
+    using is_transparent = void;
     std::uint64_t seed = 0;
     std::size_t operator()(std::string_view text) const;
   };
   using Children = std::unordered_map<std::string_view, std::unique_ptr<SubjectNode>, Hash>;
+  /// By name: a client can make as many groups of one subject as it likes.
+  using Groups = std::unordered_map<std::string, QueueMembers, Hash, std::equal_to<>>;
+  class Search;
   friend struct SubjectNode;
 
   SubjectNode& make_node(std::string_view filter);
   SubjectNode& child(SubjectNode& parent, std::string_view token);
   void drop_if_empty(SubjectNode* node);
   void note_change(std::string_view filter);
-  static void walk(const SubjectNode& node, std::string_view rest, MatchResult& result);
-  static void collect(const SubjectNode& node, MatchResult& result);
 
   Hash hash_;
   Children literals_;
@@ -136,7 +140,10 @@ class MatchCache {
     Generation generation;
     std::string subject;  // whose result this is; "" for none
     MatchResult result;
+    std::size_t large = 0;  // members of a result that counts as large
   };
+  void make_room(Slot& slot, std::size_t members);
+  void forget_large(Slot& slot);
 
   const SubjectIndex& index_;
   std::vector<Slot> slots_;
@@ -144,6 +151,8 @@ class MatchCache {
   std::uint64_t lookups_ = 0;
   std::uint64_t hits_ = 0;
   std::size_t cached_ = 0;
+  std::size_t large_members_ = 0;
+  std::size_t hand_ = 0;  // goes round the slots when large results must go
 };
 
 }  // namespace feedvault::broker

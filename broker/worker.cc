@@ -1,5 +1,6 @@
 #include "broker/worker.h"
 
+#include <malloc.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -30,6 +31,7 @@ Worker::Worker(std::uint32_t index,
 Worker::~Worker() {
   stop_and_join();
   loop_->cancel(stall_timer_);
+  loop_->cancel(trim_timer_);
   for (auto& [id, connection] : connections_) {
     loop_->cancel(*connection);
     for (auto& [sid, subscription] : connection->subscriptions()) {
@@ -103,12 +105,15 @@ void Worker::release_lock() {
 }
 
 void Worker::begin_turn() {
+  removals_left_ = kRemovalsPerTurnMax;
+  std::swap(resuming_, suspended_);
   turn_unix_ns_ = loop_->clock().unix_ns();
   lock_for_reading();
   drain_inbox();
 }
 
 void Worker::end_turn() {
+  resume_suspended();
   // Flushing can close connections, and closing leaves something to flush.
   do {
     bury_closing();
@@ -120,11 +125,22 @@ void Worker::end_turn() {
     }
   } while (!closing_.empty() || !dirty_.empty());
   release_stalled(false, nullptr);
+  if (chunks.freed_bytes() > kTrimBytes && !trim_timer_.scheduled()) {
+    chunks.forget_freed();
+    loop_->schedule(trim_timer_, now() + kTrimDelay);
+  }
+  if (!suspended_.empty() || !burying_.empty()) {
+    loop_->wake();
+  }
   const MatchCache& cache = router_.cache(Account::kUsers);
   counters.cache_lookups.add(cache.lookups() - counters.cache_lookups.get());
   counters.cache_hits.add(cache.hits() - counters.cache_hits.get());
   counters.cached_matches.add(cache.cached() - counters.cached_matches.get());
   release_lock();
+}
+
+void Worker::TrimTimer::on_timer() {
+  ::malloc_trim(0);
 }
 
 void Worker::before_input() {
@@ -133,8 +149,15 @@ void Worker::before_input() {
   }
 }
 
+// Under such load everybody reads less at once: what suspended connections hold stays small.
+std::span<char> Worker::read_buffer() {
+  const bool loaded = !suspended_.empty() || !resuming_.empty();
+  return {read_buffer_.get(), loaded ? kLoadedReadBytes : kReadBytes};
+}
+
 bool Worker::worth_reading_on(const Connection&) {
-  return congested_ == nullptr && turn_output_bytes < dirty_.size() * kWorthwhileWriteBytes + 1;
+  return congested_ == nullptr && suspended_.empty() && !turn_is_long() &&
+         turn_output_bytes < dirty_.size() * kWorthwhileWriteBytes + 1;
 }
 
 void Worker::after_input(Connection& connection) {
@@ -154,12 +177,12 @@ void Worker::after_input(Connection& connection) {
 
 void Worker::route(Connection& from, const Publish& publish) {
   router_.publish(from, publish);
-  after_routing();
+  after_routing(&from);
 }
 
 void Worker::system_request(Connection& from, const Publish& publish) {
   const bool reached = router_.route(from, publish);
-  after_routing();
+  after_routing(&from);
   if (!shared_.system_request(from, publish, reached) && !reached && from.wants_no_responders()) {
     router_.send_no_responders(from, publish.reply);
   }
@@ -172,27 +195,51 @@ void Worker::publish(Account account, std::string_view subject, std::string_view
   message.total_size = size;
   message.body = payload;
   router_.publish(account, message);
-  after_routing();
+  after_routing(nullptr);
 }
 
 void Worker::no_responders(std::uint64_t connection, std::string_view reply) {
   const auto found = connections_.find(connection);
   if (found != connections_.end() && found->second->wants_no_responders()) {
     router_.send_no_responders(*found->second, reply);
-    after_routing();
+    after_routing(nullptr);
   }
 }
 
-void Worker::after_routing() {
+void Worker::after_routing(Connection* from) {
   if (!expired_.empty()) {
     forget_expired();
   }
-  if (turn_output_bytes > kTurnOutputBytesMax) {
+  bool much = false;
+  if (turn_output_bytes + router_.work() * kWorkBytes > kTurnOutputBytesMax) {
     flush_dirty();
+    much = true;
   }
   if (router_.outbox_bytes() > kOutboxBytesMax) {
     hand_over_outboxes();
     wait_for_inboxes();
+    much = true;
+  }
+  if (much && from != nullptr && turn_is_long()) {
+    from->suspend_input();
+    suspended_.push_back(from);
+  }
+}
+
+bool Worker::turn_is_long() const {
+  return loop_->clock().now() - loop_->now() > kLongTurn;
+}
+
+// Those who were suspended in an earlier turn. One goes on in any case.
+void Worker::resume_suspended() {
+  bool first = true;
+  for (Connection* const each : std::exchange(resuming_, {})) {
+    if (first || !turn_is_long()) {
+      each->resume_input();
+    } else {
+      suspended_.push_back(each);
+    }
+    first = false;
   }
 }
 
@@ -215,25 +262,36 @@ void Worker::forget_expired() {
   }
 }
 
+// Who has a million subscriptions must not hold up everybody else when it goes: connections take
+// turns with a few each, and what is left waits for the loop's next turn. Until its last one is out
+// a connection stays in burying_, deaf and dumb.
 void Worker::bury_closing() {
-  if (closing_.empty()) {
-    return;
-  }
-  const std::vector<Connection*> closing = std::exchange(closing_, {});
-  for (Connection* const connection : closing) {
-    auto& subscriptions = connection->subscriptions();
+  for (Connection* const connection : std::exchange(closing_, {})) {
     shared_.connection_ended(connection->snapshot(/*with_subscriptions=*/false));
-    if (!subscriptions.empty()) {
+    burying_.push_back(connection);
+  }
+  while (!burying_.empty() && removals_left_ > 0) {
+    Connection& connection = *burying_.front();
+    burying_.pop_front();
+    auto& subscriptions = connection.subscriptions();
+    std::size_t count = std::min({subscriptions.size(), removals_left_, kRemovalsAtOnceMax});
+    removals_left_ -= count;
+    if (count > 0) {
       lock_for_writing();
-      counters.subscriptions.subtract(subscriptions.size());
+      counters.subscriptions.subtract(count);
     }
-    for (auto& [sid, subscription] : subscriptions) {
+    for (; count > 0; --count) {
+      std::unique_ptr<Subscription> subscription = std::move(subscriptions.begin()->second);
+      subscriptions.erase(subscriptions.begin());
       shared_.index_of(*subscription).remove(*subscription);
       subscription->closed = true;
       fresh_.subscriptions.push_back(std::move(subscription));
     }
-    subscriptions.clear();
-    connection->wind_up();
+    if (subscriptions.empty()) {
+      connection.wind_up();
+    } else {
+      burying_.push_back(&connection);
+    }
   }
 }
 
@@ -241,6 +299,8 @@ void Worker::finished(Connection& connection) {
   loop_->cancel(connection);
   loop_->remove(connection.transport().fd());
   release_stalled(true, &connection);
+  std::erase(suspended_, &connection);
+  std::erase(resuming_, &connection);
   if (congested_ == &connection) {
     congested_ = nullptr;
   }
@@ -257,6 +317,7 @@ void Worker::finished(Connection& connection) {
 
 void Worker::flush_dirty() {
   turn_output_bytes = 0;
+  router_.forget_work();
   // Flushing appends nothing, so this ends; it may close connections, which end_turn() buries.
   for (std::size_t i = 0; i < dirty_.size(); ++i) {
     dirty_[i]->flush_turn();

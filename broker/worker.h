@@ -3,6 +3,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -100,7 +101,7 @@ class Worker final : public ConnectionHost, public TurnHandler {
   // ConnectionHost
   SteadyTime now() const override { return loop_->now(); }
   std::int64_t unix_ns() const override { return turn_unix_ns_; }
-  std::span<char> read_buffer() override { return {read_buffer_.get(), kReadBytes}; }
+  std::span<char> read_buffer() override;
   void before_input() override;
   bool worth_reading_on(const Connection& connection) override;
   void after_input(Connection& connection) override;
@@ -142,7 +143,10 @@ class Worker final : public ConnectionHost, public TurnHandler {
   void lock_for_reading();
   void lock_for_writing();
   void release_lock();
-  void after_routing();
+  /// `from`: whose input made us publish, if anybody's.
+  void after_routing(Connection* from);
+  bool turn_is_long() const;
+  void resume_suspended();
   void hand_over_outboxes();
   void receive(DeliveryBatch batch);  // another worker's thread, under our inbox lock
   void drain_inbox();
@@ -163,7 +167,15 @@ class Worker final : public ConnectionHost, public TurnHandler {
   std::atomic<std::size_t> live_{0};
   std::vector<Connection*> dirty_;
   std::vector<Connection*> closing_;
+  std::deque<Connection*> burying_;     // closed; their subscriptions are being taken out
+  std::size_t removals_left_ = 0;       // ... so many in this turn
+  std::vector<Connection*> suspended_;  // in this turn, until a later one
+  std::vector<Connection*> resuming_;   // in an earlier one; they go on in this
   std::vector<Subscription*> expired_;
+  class TrimTimer final : public Timer {
+    void on_timer() override;
+  };
+  TrimTimer trim_timer_;
   std::vector<Stalled> stalled_;
   WakeTimer stall_timer_;
   Connection* congested_ = nullptr;  // a receiver that its producers should wait for

@@ -35,6 +35,15 @@ bool serves(std::uint16_t port) {
   return serves(client);
 }
 
+// A PONG, before or after which the server may send a PING of its own.
+bool receives_pong(RawClient& client, std::chrono::milliseconds timeout = std::chrono::seconds(5)) {
+  std::string line = client.receive(6, timeout);
+  if (line == "PING\r\n") {
+    line = client.receive(6, timeout);
+  }
+  return line == "PONG\r\n";
+}
+
 std::string farewell(RawClient& client) {
   bool closed = false;
   const std::string text = client.receive_to_end(closed);
@@ -324,13 +333,62 @@ TEST(Hostile, AHundredThousandSubscriptionsComeAndGo) {
     }
     client.send(text);
     client.send("PING\r\n");
-    ASSERT_EQ(client.receive_until("PONG\r\n", std::chrono::seconds(60)), "PONG\r\n");
+    ASSERT_TRUE(receives_pong(client, std::chrono::seconds(60)));
     EXPECT_EQ(broker.server().server_snapshot().subscriptions, 100'000U);
   }
   EXPECT_TRUE(
       eventually([&] { return broker.server().subject_index_snapshot().subscriptions == 0; },
                  std::chrono::seconds(60)));
   EXPECT_EQ(broker.server().server_snapshot().subscriptions, 0U);
+}
+
+// The slowest of some round trips of an ordinary client.
+std::chrono::milliseconds slowest_trip(RawClient& client, const std::function<bool()>& until) {
+  using Clock = std::chrono::steady_clock;
+  Clock::duration slowest{0};
+  while (!until()) {
+    const auto begin = Clock::now();
+    client.send("PING\r\n");
+    if (!receives_pong(client)) {
+      ADD_FAILURE() << "not served";
+      break;
+    }
+    slowest = std::max(slowest, Clock::now() - begin);
+  }
+  return std::chrono::duration_cast<std::chrono::milliseconds>(slowest);
+}
+
+// Each of its messages looks at 50,000 subscriptions and reaches none, so nothing slows it down:
+// one read of them would take seconds.
+TEST(Hostile, WhoPublishesToMultitudesDoesNotKeepOthersFromBeingServed) {
+  for (const std::size_t loops : {1U, 2U}) {
+    BrokerFixture broker(loops);
+    RawClient good(broker.port());
+    good.send(kQuiet);
+    std::unique_ptr<RawClient> other;
+    if (loops > 1) {
+      other = std::make_unique<RawClient>(broker.port());
+    }
+    RawClient hostile(broker.port());
+    std::string text = "CONNECT {\"verbose\":false,\"pedantic\":false,\"echo\":false}\r\n";
+    for (int i = 0; i < 50'000; ++i) {
+      text += fmt::format("SUB > {}\r\n", i);
+    }
+    hostile.send(text);
+    hostile.send("PING\r\n");
+    ASSERT_TRUE(receives_pong(hostile, std::chrono::seconds(30)));
+    std::string flood;
+    for (int i = 0; i < 600; ++i) {
+      flood += fmt::format("PUB a.{} 0\r\n\r\n", i);
+    }
+    hostile.send(flood + "PING\r\n");
+    bool over = false;
+    const auto slowest = slowest_trip(good, [&] {
+      over = over || receives_pong(hostile, std::chrono::milliseconds(0));
+      return over;
+    });
+    EXPECT_LT(slowest.count(), 1000);
+  }
 }
 
 TEST(Hostile, HalfClosedConnectionsGetTheirAnswersAndGo) {

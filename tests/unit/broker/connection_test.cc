@@ -404,7 +404,10 @@ TEST(ConnectionEnd, ASocketThatBreaksWhileNobodyReadsItIsNoticed) {
   EXPECT_FALSE(host.watches_read);
   host.receive({"PING\r\n"});
   EXPECT_EQ(host.sent(), "");
+  host.transport->peer_ended = true;
   host.turn(EPOLLHUP);
+  host.turn(EPOLLHUP);
+  EXPECT_EQ(host.sent(), "PONG\r\n") << "what it had sent before counts";
   EXPECT_FALSE(host.connection->open());
 }
 

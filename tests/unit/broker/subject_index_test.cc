@@ -1,6 +1,7 @@
 #include "broker/subject_index.h"
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <memory>
 #include <random>
@@ -123,6 +124,55 @@ TEST(SubjectIndex, MergesQueueGroupsByName) {
   EXPECT_EQ(match(index, "q.a"), "g[q.* ],q.a,");
   index.remove(*c);  // twice is nothing
   EXPECT_EQ(index.size(), 2U);
+}
+
+// Looking each one up among all others took half a minute for that many.
+TEST(SubjectIndex, ManyQueueGroupsOfOneSubjectCostNoMoreThanManySubjects) {
+  SubjectIndex index(kSeed);
+  std::vector<std::unique_ptr<Subscription>> all;
+  constexpr std::size_t kGroups = 50'000;
+  for (std::size_t i = 0; i < kGroups; ++i) {
+    all.push_back(make("a.b", "group" + std::to_string(i)));
+    all.push_back(make("a.*", "group" + std::to_string(i)));
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  for (const auto& each : all) {
+    index.insert(*each);
+  }
+  MatchResult result;
+  index.match("a.b", result);
+  ASSERT_EQ(result.queues.size(), kGroups);
+  for (const QueueMembers& members : result.queues) {
+    ASSERT_EQ(members.size(), 2U);
+    ASSERT_EQ(members[0]->queue(), members[1]->queue());
+  }
+  for (const auto& each : all) {
+    index.remove(*each);
+  }
+  EXPECT_EQ(match(index, "a.b"), "");
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+}
+
+TEST(MatchCache, RemembersABoundedNumberOfMembers) {
+  SubjectIndex index(kSeed);
+  MatchCache cache(index);
+  std::vector<std::unique_ptr<Subscription>> all;
+  for (std::size_t i = 0; i < kCachedMatchMax; ++i) {
+    all.push_back(make(">"));
+    index.insert(*all.back());
+  }
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 1000; ++i) {
+      EXPECT_EQ(cache.match("subject." + std::to_string(i)).plain.size(), kCachedMatchMax);
+      EXPECT_EQ(cache.match("subject." + std::to_string(i)).plain.size(), kCachedMatchMax);
+    }
+  }
+  EXPECT_LE(cache.cached() * kCachedMatchMax, kCachedMembersMax);
+  EXPECT_GT(cache.cached(), 0U);
+  cache.match("subject.999");
+  const std::uint64_t hits = cache.hits();
+  cache.match("subject.999");
+  EXPECT_EQ(cache.hits(), hits + 1) << "the last one is not remembered";
 }
 
 std::string random_subject(std::mt19937& random, bool filter) {
