@@ -125,18 +125,32 @@ void compare(const Shape& shape, const Program& ours, const Program& reference, 
   }
 }
 
+// Connections that do nothing: what they cost beside the kernel's memory, and how fast they come.
 void idle(const Program& program) {
   with_server(program, [&](std::uint16_t port, int pid) {
     constexpr int kClients = 10'000;
     const IdleResult result = run_idle(kClients, port, pid);
-    fmt::print("{}: idle {:.1f} MB, {} connections in {:.2f} s, {:.2f} KB each{}\n",
-               program.name,
-               static_cast<double>(result.resident_bytes_before) / 1e6,
-               kClients,
-               result.connect_seconds,
-               static_cast<double>(result.resident_bytes_after - result.resident_bytes_before) /
-                   1024 / kClients,
-               result.complete ? "" : " (INCOMPLETE)");
+    const double before_mb = static_cast<double>(result.resident_bytes_before) / 1e6;
+    const double each_kb =
+        static_cast<double>(result.resident_bytes_after - result.resident_bytes_before) / 1024 /
+        kClients;
+    fmt::print(
+        "{}: idle {:.1f} MB (goal 8), {} connections in {:.2f} s (goal 2), "
+        "{:.2f} KB each (goal 4){}\n",
+        program.name,
+        before_mb,
+        kClients,
+        result.connect_seconds,
+        each_kb,
+        result.complete ? "" : " (INCOMPLETE)");
+    fmt::print(
+        "figure shape=idle server={} resident_mb={:.2f} connect_s={:.3f} connection_kb={:.3f} "
+        "complete={}\n",
+        program.name,
+        before_mb,
+        result.connect_seconds,
+        each_kb,
+        result.complete);
   });
 }
 
