@@ -146,16 +146,17 @@ TEST(SlowConsumers, AFastProducerWaitsForAReaderThatKeepsReading) {
   }
 }
 
-// The dead reader is the last that each message goes to, and gets a twentieth of what the keen one
+// The dead reader is the last that each message goes to, and gets a part of what the keen one
 // gets, so that it stays within its limit for long.
 TEST(SlowConsumers, ADeadReaderDoesNotHideAKeenOneFromTheProducers) {
   for (const std::size_t loops : {1U, 2U}) {
     BrokerFixture broker(loops, [](Options& options) { options.limits.max_pending = 24 << 20; });
-    constexpr int kCopies = 20;
+    // Between loops producers hear of it later, so there is less to spare.
+    const int copies = loops == 1 ? 20 : 4;
     constexpr std::size_t kMessages = 24'000;
     RawClient keen(broker.port());
     std::string text = kQuiet;
-    for (int i = 0; i < kCopies; ++i) {
+    for (int i = 0; i < copies; ++i) {
       text += fmt::format("SUB flood {:02}\r\n", i);
     }
     keen.send(text);
@@ -180,8 +181,8 @@ TEST(SlowConsumers, ADeadReaderDoesNotHideAKeenOneFromTheProducers) {
       client.send("PING\r\n");
       EXPECT_TRUE(receives_pong(client, std::chrono::seconds(30)));
     });
-    const std::size_t expected =
-        kMessages * kCopies * (std::string("MSG flood 00 1000\r\n").size() + 1002);
+    const std::size_t expected = kMessages * static_cast<std::size_t>(copies) *
+                                 (std::string("MSG flood 00 1000\r\n").size() + 1002);
     std::size_t received = 0;
     std::vector<char> buffer(1U << 18U);
     while (received < expected) {
