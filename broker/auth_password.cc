@@ -28,11 +28,8 @@ Digest sha256(std::string_view text) {
 // "$2a$05$" and 53 characters of salt and hash.
 constexpr std::size_t kBcryptChars = 60;
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-
 bool looks_like_bcrypt(std::string_view text) {
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
   return text.size() >= 7 && text[0] == '$' && text[1] == '2' &&
          (text[2] == 'a' || text[2] == 'b' || text[2] == 'y') && text[3] == '$' &&
          is_digit(text[4]) && is_digit(text[5]) && text[6] == '$';

@@ -172,14 +172,14 @@ HttpResponse page(MonitoringSource& source) {
           "{}<title>{}</title></head>\n<body>\n<h1>{}</h1>\n{}", kPageStart, name, name, kPageEnd)};
 }
 
-using Page = HttpResponse (*)(MonitoringSource&, const HttpQuery&);
+using PageFunction = HttpResponse (*)(MonitoringSource&, const HttpQuery&);
 
 template <Json (*make)(const ServerSnapshot&)>
 HttpResponse simple(MonitoringSource& source, const HttpQuery& query) {
   return json_response(query, make(source.server_snapshot()));
 }
 
-constexpr std::pair<std::string_view, Page> kPages[] = {
+constexpr std::pair<std::string_view, PageFunction> kPages[] = {
     {"/connz", connz},
     {"/subsz", subsz},
     {"/subscriptionsz", subsz},

@@ -67,6 +67,7 @@ function(add_fuzz_target name)
     target_link_options(${name}_fuzz PRIVATE -fsanitize=fuzzer)
   endif()
   add_executable(${name}_replay ${arg_SOURCES} ${CMAKE_SOURCE_DIR}/tests/fuzz/replay_main.cc)
+  set_target_properties(${name}_replay PROPERTIES UNITY_BUILD OFF)  # C functions, no namespace
   target_link_libraries(${name}_replay PRIVATE feedvault_flags ${arg_DEPS} ${arg_LIBS})
   add_test(NAME fuzz/${name} COMMAND ${name}_replay ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
   set_tests_properties(fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT 60)

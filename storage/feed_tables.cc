@@ -9,7 +9,6 @@
 namespace feedvault::storage {
 namespace {
 
-constexpr std::size_t kErrorTextBytesMax = 4096;
 constexpr std::size_t kMessageIdBytesMax = 255;
 // What a Quarantine row needs beside its data, and the packet around it, rounded up.
 constexpr std::size_t kQuarantineOverhead = 8192;
@@ -158,7 +157,7 @@ SqlError FeedTables::insert_quarantine(const QuarantineRow& row) {
     text = "only the first " + std::to_string(kept) +
            " bytes are kept, more does not fit max_allowed_packet; ";
   }
-  text = clean_text(text + std::string(row.error), kErrorTextBytesMax);
+  text = clean_error(text + std::string(row.error));
   Parameters parameters;
   parameters.add(feed_.number)
       .add_signed(row.stream_created_ns)
@@ -181,7 +180,7 @@ SqlError FeedTables::insert_gap(const NewGap& gap) {
       return error;
     }
   }
-  const std::string reason = clean_text(gap.reason, kErrorTextBytesMax);
+  const std::string reason = clean_error(gap.reason);
   Parameters parameters;
   parameters.add(feed_.number)
       .add_signed(gap.stream_created_ns)

@@ -10,7 +10,6 @@ namespace feedvault::storage {
 namespace {
 
 constexpr std::size_t kIdBytesMax = 255;
-constexpr std::size_t kErrorTextBytesMax = 4096;
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 
 }  // namespace
@@ -153,10 +152,10 @@ Result<std::optional<Row>> Requeue::store(const Wanted& wanted, const std::strin
 
 Status Requeue::mark_failed(std::uint64_t id, std::string_view error) {
   Session& session = tables_.session();
-  RETURN_IF_SQL_ERROR(session.execute("UPDATE Quarantine SET state='failed',error=" +
-                                      session.quote(clean_text(error, kErrorTextBytesMax)) +
-                                      " WHERE id=" + std::to_string(id)),
-                      "updating Quarantine");
+  RETURN_IF_SQL_ERROR(
+      session.execute("UPDATE Quarantine SET state='failed',error=" +
+                      session.quote(clean_error(error)) + " WHERE id=" + std::to_string(id)),
+      "updating Quarantine");
   return {};
 }
 

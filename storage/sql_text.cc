@@ -58,6 +58,11 @@ std::string clean_text(std::string_view text, std::size_t bytes_max) {
   return clean;
 }
 
+std::string clean_error(std::string_view text) {
+  constexpr std::size_t kBytesMax = 4096;
+  return clean_text(text, kBytesMax);
+}
+
 std::uint64_t fingerprint(std::string_view text) {
   std::uint64_t hash = 14695981039346656037U;
   for (const char c : text) {

@@ -15,6 +15,8 @@ std::string quote_identifier(std::string_view name);
 /// Valid UTF-8 of at most bytes_max bytes: what is no UTF-8 becomes '?', the end is cut at a
 /// character. Errors quote outside bytes, and a TEXT column takes nothing else.
 std::string clean_text(std::string_view text, std::size_t bytes_max);
+/// The same, of the length that the columns for errors and reasons get.
+std::string clean_error(std::string_view text);
 
 /// FNV-1a, 64 bits: a fingerprint against accidents, not against attackers.
 std::uint64_t fingerprint(std::string_view text);

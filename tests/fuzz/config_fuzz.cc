@@ -21,6 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     rest = end == std::string_view::npos ? "" : rest.substr(end + 1);
   }
   std::vector<const char*> environment;
+  environment.reserve(variables.size() + 1);
   for (const std::string& variable : variables) {
     environment.push_back(variable.c_str());
   }

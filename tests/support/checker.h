@@ -36,6 +36,8 @@ class Subscriber {
   /// Keeps its position in `folder`.
   Subscriber(NatsConfig broker, std::string feed, const std::string& folder);
   ~Subscriber();
+  Subscriber(const Subscriber&) = delete;
+  Subscriber& operator=(const Subscriber&) = delete;
 
   void start();
   /// As abruptly as a process that ends between two callbacks.

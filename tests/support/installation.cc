@@ -1,6 +1,5 @@
 #include "tests/support/installation.h"
 
-#include <arpa/inet.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -14,6 +13,7 @@
 
 #include "base/file.h"
 #include "base/unique_fd.h"
+#include "tests/support/loopback.h"
 
 namespace feedvault::testing {
 namespace {
@@ -65,12 +65,8 @@ Environment freeze_at(const std::string& failpoint, int pass) {
 }
 
 HttpAnswer http_get(std::uint16_t port, const std::string& path) {
-  const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+  const UniqueFd fd = connect_loopback(port);
+  if (!fd.valid()) {
     return {};
   }
   const std::string request =

@@ -75,8 +75,8 @@ void initialise(const std::string& folder, bool is_mysql) {
 // Setting a data folder up takes seconds, copying one does not: it is made once per build folder
 // and server version, by whichever test process comes first.
 std::string template_folder(bool is_mysql) {
-  const std::string base = std::string(FEEDVAULT_TEST_DATA_DIR) + "/database-" +
-                           std::to_string(std::hash<std::string>{}(server_version()));
+  std::string base = std::string(FEEDVAULT_TEST_DATA_DIR) + "/database-" +
+                     std::to_string(std::hash<std::string>{}(server_version()));
   fs::create_directories(FEEDVAULT_TEST_DATA_DIR);
   const UniqueFd lock(::open((base + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
   if (!lock.valid() || ::flock(lock.get(), LOCK_EX) != 0) {

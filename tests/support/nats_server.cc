@@ -1,6 +1,5 @@
 #include "tests/support/nats_server.h"
 
-#include <arpa/inet.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -12,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/unique_fd.h"
+#include "tests/support/loopback.h"
 
 namespace feedvault::testing {
 namespace {
@@ -20,12 +20,8 @@ using std::chrono::milliseconds;
 
 /// GET of the monitoring port; true when the answer's status is 200.
 bool healthy(std::uint16_t port) {
-  const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+  const UniqueFd fd = connect_loopback(port);
+  if (!fd.valid()) {
     return false;
   }
   const std::string request = "GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n";

@@ -20,6 +20,7 @@ class NatsServer {
  public:
   /// `extra` is appended to the configuration ("max_payload: 8MB").
   explicit NatsServer(std::string extra = "");
+  ~NatsServer() = default;
   NatsServer(const NatsServer&) = delete;
   NatsServer& operator=(const NatsServer&) = delete;
 

@@ -18,19 +18,12 @@
 
 #include "base/file.h"
 #include "base/unique_fd.h"
+#include "tests/support/loopback.h"
 
 namespace feedvault::testing {
 namespace {
 
 using std::chrono::milliseconds;
-
-sockaddr_in loopback(std::uint16_t port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  return address;
-}
 
 // Interval of asking for a condition that nothing announces (a port that opens, a process that
 // ends).
@@ -87,7 +80,7 @@ std::uint16_t free_port() {
   static std::set<std::uint16_t> given;
   for (;;) {
     const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address = loopback(0);
+    sockaddr_in address = loopback_address(0);
     socklen_t length = sizeof address;
     if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
         ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0) {
@@ -112,9 +105,7 @@ bool eventually(const std::function<bool()>& condition, milliseconds timeout) {
 }
 
 bool accepts_connections(std::uint16_t port) {
-  const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const sockaddr_in address = loopback(port);
-  return ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  return connect_loopback(port).valid();
 }
 
 std::string built_program(const std::string& name) {

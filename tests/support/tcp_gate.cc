@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "tests/support/loopback.h"
 
 namespace feedvault::testing {
 namespace {
@@ -23,14 +24,6 @@ using std::chrono::milliseconds;
 // Above this, a pipe stops reading until its receiver has caught up: TCP's own flow control then
 // works through the gate.
 constexpr std::size_t kHeldBytesMax = 1U << 20U;
-
-sockaddr_in loopback(std::uint16_t port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  return address;
-}
 
 void set_no_delay(int fd) {
   const int on = 1;
@@ -65,7 +58,7 @@ struct TcpGate::Link {
 
 TcpGate::TcpGate(std::uint16_t server_port) : server_port_(server_port) {
   listener_.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  sockaddr_in address = loopback(0);
+  sockaddr_in address = loopback_address(0);
   socklen_t size = sizeof(address);
   if (::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0 ||
       ::listen(listener_.get(), 64) != 0 ||
@@ -143,9 +136,8 @@ void TcpGate::accept_one() {
   if (!client.valid() || rules_.refuse) {
     return;
   }
-  UniqueFd server(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const sockaddr_in address = loopback(server_port_);
-  if (::connect(server.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+  UniqueFd server = connect_loopback(server_port_);
+  if (!server.valid()) {
     return;
   }
   ::fcntl(server.get(), F_SETFL, O_NONBLOCK);

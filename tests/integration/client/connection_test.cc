@@ -326,10 +326,11 @@ TEST(NatsConnection, PublishesFromSeveralThreadsArriveInEachThreadsOrder) {
   Inbox inbox;
   auto subscription = other->subscribe("a", inbox.handler());
   ASSERT_TRUE(other->flush(2s).ok());
-  constexpr int kThreads = 4;
+  constexpr std::size_t kThreads = 4;
   constexpr int kEach = 2000;
   std::vector<std::thread> threads;
-  for (int t = 0; t < kThreads; ++t) {
+  threads.reserve(kThreads);
+  for (std::size_t t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < kEach; ++i) {
         const std::string payload = std::to_string(t) + " " + std::to_string(i);

@@ -13,13 +13,13 @@ using testing::NatsServer;
 
 class JetStreamTest : public ::testing::Test {
  protected:
-  static void SetUpTestSuite() { server_ = new NatsServer(); }
+  static void SetUpTestSuite() { shared_server = new NatsServer(); }
   static void TearDownTestSuite() {
-    delete server_;
-    server_ = nullptr;
+    delete shared_server;
+    shared_server = nullptr;
   }
   void SetUp() override {
-    connection_ = Connection::open(server_->config(), {}).value();
+    connection_ = Connection::open(shared_server->config(), {}).value();
     js_.emplace(*connection_, 2s);
     const std::string test = ::testing::UnitTest::GetInstance()->current_test_info()->name();
     config_.name = test;
@@ -34,13 +34,13 @@ class JetStreamTest : public ::testing::Test {
     return seq ? *seq : 0;
   }
 
-  static NatsServer* server_;
+  static NatsServer* shared_server;
   std::unique_ptr<Connection> connection_;
   std::optional<JetStream> js_;
   StreamConfig config_;
 };
 
-NatsServer* JetStreamTest::server_ = nullptr;
+NatsServer* JetStreamTest::shared_server = nullptr;
 
 TEST_F(JetStreamTest, CreatesAStreamExactlyAsAsked) {
   config_.description = "what it is for";

@@ -1,6 +1,5 @@
 #include "client/nats/stream_reader.h"
 
-#include <arpa/inet.h>
 #include <sys/socket.h>
 
 #include <atomic>
@@ -11,6 +10,7 @@
 
 #include "base/unique_fd.h"
 #include "client/nats/jetstream.h"
+#include "tests/support/loopback.h"
 #include "tests/support/nats_server.h"
 
 namespace feedvault::nats {
@@ -178,12 +178,8 @@ TEST_F(StreamReaderTest, LargeMessagesOfManySizesStayWithinTheByteWindow) {
 
 /// Sends bytes as they are, as a client without a library would, and waits for the PONG.
 void send_raw(std::uint16_t port, const std::string& bytes) {
-  const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  ASSERT_EQ(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  const UniqueFd fd = testing::connect_loopback(port);
+  ASSERT_TRUE(fd.valid());
   const std::string text = "CONNECT {\"verbose\":false,\"headers\":true}\r\n" + bytes + "PING\r\n";
   ASSERT_EQ(::send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL),
             static_cast<ssize_t>(text.size()));

@@ -87,11 +87,9 @@ class FeedsProgram : public ::testing::Test {
   }
 
   std::vector<std::string> command(const std::vector<std::string>& arguments) const {
-    std::vector<std::string> all{testing::built_program("feedvault-feeds"),
-                                 "--config",
-                                 FEEDVAULT_SOURCE_DIR "/config.toml",
-                                 "--url",
-                                 server_.url()};
+    const std::string config = FEEDVAULT_SOURCE_DIR "/config.toml";
+    std::vector<std::string> all{
+        testing::built_program("feedvault-feeds"), "--config", config, "--url", server_.url()};
     all.insert(all.end(), arguments.begin(), arguments.end());
     return all;
   }

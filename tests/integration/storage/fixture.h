@@ -76,11 +76,11 @@ class TestBatch {
 class StorageTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    if (server_ == nullptr) {
-      server_ = std::make_unique<testing::MariadbServer>();
+    if (shared_server == nullptr) {
+      shared_server = std::make_unique<testing::MariadbServer>();
     }
   }
-  static testing::MariadbServer& server() { return *server_; }
+  static testing::MariadbServer& server() { return *shared_server; }
 
   void SetUp() override {
     config_ = server().config();
@@ -124,7 +124,7 @@ class StorageTest : public ::testing::Test {
   FeedConfig other_feed_;
 
  private:
-  static inline std::unique_ptr<testing::MariadbServer> server_;
+  static inline std::unique_ptr<testing::MariadbServer> shared_server;
 };
 
 inline std::string fates(const CommitOutcome& outcome) {

@@ -42,6 +42,7 @@ TEST_F(SchemaTest, MakesTheDatabaseAndIsIdempotent) {
 TEST_F(SchemaTest, ControllersMayStartAtOnce) {
   std::vector<Status> statuses(6);
   std::vector<std::thread> threads;
+  threads.reserve(statuses.size());
   for (Status& status : statuses) {
     threads.emplace_back([&] { status = migrate(config_); });
   }

@@ -12,6 +12,7 @@ namespace feedvault {
 namespace {
 
 constexpr std::int64_t kSecond = 1'000'000'000;
+constexpr std::int64_t kHour = 3600 * kSecond;
 
 std::int64_t parsed(const std::string& text) {
   const auto result = parse_rfc3339_ns(text);
@@ -38,7 +39,7 @@ TEST(Rfc3339, PrintsTheEndsOfItsRange) {
 TEST(Rfc3339, KnowsLeapYears) {
   EXPECT_EQ(format_rfc3339_us(parsed("2024-02-29T12:00:00Z") / 1000),
             "2024-02-29T12:00:00.000000Z");
-  EXPECT_EQ(parsed("2000-02-29") + 24 * 3600 * kSecond, parsed("2000-03-01"));
+  EXPECT_EQ(parsed("2000-02-29") + 24 * kHour, parsed("2000-03-01"));
   EXPECT_FALSE(parse_rfc3339_ns("1900-02-29").has_value());
   EXPECT_FALSE(parse_rfc3339_ns("2023-02-29").has_value());
   EXPECT_FALSE(parse_rfc3339_ns("2026-04-31").has_value());
@@ -58,7 +59,7 @@ TEST(Rfc3339, ReadsOffsetsAndShortForms) {
   EXPECT_EQ(parsed("2026-11-21T06:30:00-05:30"), noon);
   EXPECT_EQ(parsed("2026-11-21t12:00:00z"), noon);
   EXPECT_EQ(parsed("2026-11-21 12:00:00"), noon);
-  EXPECT_EQ(parsed("2026-11-21"), noon - 12 * 3600 * kSecond);
+  EXPECT_EQ(parsed("2026-11-21"), noon - 12 * kHour);
   EXPECT_EQ(parsed("2016-12-31T23:59:60Z"), parsed("2017-01-01T00:00:00Z")) << "a leap second";
 }
 

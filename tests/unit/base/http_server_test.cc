@@ -1,7 +1,5 @@
 #include "base/http_server.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -14,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "base/unique_fd.h"
+#include "tests/support/loopback.h"
 
 namespace feedvault {
 namespace {
@@ -27,12 +26,8 @@ using ::testing::StartsWith;
 /// A TCP connection that says what no HTTP library would.
 class RawClient {
  public:
-  explicit RawClient(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (::connect(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+  explicit RawClient(std::uint16_t port) : fd_(testing::connect_loopback(port)) {
+    if (!fd_.valid()) {
       throw std::runtime_error("connect");
     }
   }
@@ -167,7 +162,7 @@ TEST_F(HttpServerTest, TurnsWhatTheHandlerThrowsInto500) {
 
 TEST_F(HttpServerTest, AnswersGarbageWith400) {
   for (const std::string& garbage :
-       {std::string("\x16\x03\x01\x02\x00 tls hello\r\n\r\n"),
+       {std::string("\x16\x03\x01\x02\x00", 5) + " tls hello\r\n\r\n",
         std::string("hello\r\n\r\n"),
         std::string("GET\r\n\r\n"),
         std::string("GET /hello HTTP/1.1\r\nno colon\r\n\r\n"),
@@ -197,9 +192,9 @@ TEST_F(HttpServerTest, ServesOthersWhileOneIsSlow) {
 }
 
 TEST_F(HttpServerTest, ServesOthersWhenAllPlacesAreTaken) {
-  std::vector<std::unique_ptr<RawClient>> idle;
-  for (int i = 0; i < 200; ++i) {
-    idle.push_back(std::make_unique<RawClient>(server_->port()));
+  std::vector<std::unique_ptr<RawClient>> idle(200);
+  for (auto& client : idle) {
+    client = std::make_unique<RawClient>(server_->port());
   }
   EXPECT_THAT(ask(kHello), HasSubstr(" 200 "));
   EXPECT_EQ(idle[0]->read_all(), "") << "the one that was idle longest made room";

@@ -52,9 +52,9 @@ TEST(Metrics, TwoSetsAreIndependent) {
 TEST(Metrics, LoseNothingBetweenThreads) {
   Metrics metrics;
   const auto counter = metrics.counter("feedvault_test_rows_total", "Rows.");
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 4; ++i) {
-    threads.emplace_back([&] {
+  std::vector<std::thread> threads(4);
+  for (std::thread& thread : threads) {
+    thread = std::thread([&] {
       for (int k = 0; k < 10'000; ++k) {
         counter.increment();
         if (k % 1000 == 0) {

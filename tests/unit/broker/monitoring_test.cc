@@ -1,6 +1,5 @@
 #include "broker/monitoring.h"
 
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <chrono>
@@ -12,6 +11,7 @@
 
 #include "base/unique_fd.h"
 #include "broker/monitoring_format.h"
+#include "tests/support/loopback.h"
 
 namespace feedvault::broker {
 namespace {
@@ -128,7 +128,7 @@ TEST(MonitoringFormat, IsGos) {
   EXPECT_EQ(format_uptime(179 * kSecond), "2m59s");
   EXPECT_EQ(format_uptime(kSecond - 1), "0s");
   EXPECT_EQ(format_uptime(-5), "0s");
-  EXPECT_EQ(format_uptime(26 * 3600 * kSecond), "1d2h0m0s");
+  EXPECT_EQ(format_uptime(26LL * 3600 * kSecond), "1d2h0m0s");
   EXPECT_EQ(format_uptime(366LL * 86400 * kSecond), "1y1d0h0m0s");
   EXPECT_EQ(format_go_duration(332'999), "332\xc2\xb5s");
   EXPECT_EQ(format_go_duration(1'250'000), "1.25ms");
@@ -547,12 +547,8 @@ TEST(ProcessUsage, MeasuresItself) {
 
 // The whole answer, with its head.
 std::string http_get(std::uint16_t port, const std::string& target) {
-  const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+  const UniqueFd fd = testing::connect_loopback(port);
+  if (!fd.valid()) {
     return "(cannot connect)";
   }
   const std::string request = "GET " + target + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <string>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "tests/support/process.h"
@@ -158,8 +159,7 @@ TEST(NatsConf, BoundsNestingAndExpansion) {
   EXPECT_NE(problem("a: " + std::string(5000, '[')).find("nested deeper"), std::string::npos);
   std::string doubling = "a0: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n";
   for (int i = 1; i < 40; ++i) {
-    const std::string before = "$a" + std::to_string(i - 1);
-    doubling += "a" + std::to_string(i) + ": [" + before + ", " + before + "]\n";
+    doubling += fmt::format("a{}: [$a{}, $a{}]\n", i, i - 1, i - 1);
   }
   EXPECT_NE(problem(doubling).find("variables expand"), std::string::npos);
 }

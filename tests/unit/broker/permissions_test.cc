@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 namespace feedvault::broker {
@@ -162,10 +163,10 @@ class Naive {
     for (const std::string& x : letters) {
       universe_.push_back(x);
       for (const std::string& y : letters) {
-        universe_.push_back(x + "." + y);
+        universe_.push_back(fmt::format("{}.{}", x, y));
         for (const std::string& z : letters) {
-          universe_.push_back(x + "." + y + "." + z);
-          universe_.push_back(x + "." + y + "." + z + ".a");
+          universe_.push_back(fmt::format("{}.{}.{}", x, y, z));
+          universe_.push_back(fmt::format("{}.{}.{}.a", x, y, z));
         }
       }
     }

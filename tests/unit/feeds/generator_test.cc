@@ -20,9 +20,9 @@ using Json = nlohmann::json;
 
 std::vector<std::string> messages(const std::string& feed, std::uint64_t seed, int count) {
   const auto generator = new_generator(feed, seed);
-  std::vector<std::string> all;
-  for (int i = 0; i < count; ++i) {
-    all.push_back(generator->next());
+  std::vector<std::string> all(static_cast<std::size_t>(count));
+  for (std::string& message : all) {
+    message = generator->next();
   }
   return all;
 }

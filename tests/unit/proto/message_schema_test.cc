@@ -173,10 +173,10 @@ TEST_F(FeedSchemas, KeepNothingOfTheMessageBefore) {
 }
 
 TEST_F(FeedSchemas, ServeADecoderPerThread) {
-  std::vector<std::thread> threads;
+  std::vector<std::thread> threads(4);
   std::atomic<int> good{0};
-  for (int i = 0; i < 4; ++i) {
-    threads.emplace_back([&] {
+  for (std::thread& thread : threads) {
+    thread = std::thread([&] {
       const auto decoder = events_->new_decoder();
       for (int k = 0; k < 500; ++k) {
         std::string json;
@@ -230,7 +230,7 @@ TEST(NestedMessages, DeepNestingIsAnError) {
     outer += data.size() < 128 ? std::string(1, static_cast<char>(data.size()))
                                : std::string{static_cast<char>(0x80 | (data.size() & 0x7F)),
                                              static_cast<char>(data.size() >> 7)};
-    data = outer + data;
+    data = outer.append(data);
   }
   Loaded leg(kNested, "leg");
   EXPECT_THAT(leg.check(data), HasSubstr("not a message of type leg"));
