@@ -8,12 +8,11 @@
 //   time      CatalogueReader::seq_at_time()
 // "cpu" is this process's own time, without the server's.
 
-#include <time.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <stdexcept>
 #include <string>
 #include <vector>

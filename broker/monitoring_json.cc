@@ -14,13 +14,6 @@ Json object_for(const ServerSnapshot& server) {
   return json;
 }
 
-Json traffic_json(std::uint64_t msgs, std::uint64_t bytes) {
-  Json json = Json::object();
-  json["msgs"] = msgs;
-  json["bytes"] = bytes;
-  return json;
-}
-
 double seconds(std::chrono::nanoseconds duration) {
   return std::chrono::duration<double>(duration).count();
 }
@@ -156,6 +149,13 @@ const AccountSnapshot* find_account(const ServerSnapshot& server, const std::str
 }
 
 }  // namespace
+
+Json traffic_json(std::uint64_t msgs, std::uint64_t bytes) {
+  Json json = Json::object();
+  json["msgs"] = msgs;
+  json["bytes"] = bytes;
+  return json;
+}
 
 Json varz_json(const ServerSnapshot& server, const std::map<std::string, std::uint64_t>& requests) {
   Json json = Json::object();

@@ -16,6 +16,9 @@ namespace feedvault::broker {
 
 using Json = nlohmann::ordered_json;
 
+/// {"msgs":...,"bytes":...}
+Json traffic_json(std::uint64_t msgs, std::uint64_t bytes);
+
 constexpr std::size_t kListLimitDefault = 1024;
 
 /// What a /connz request asks for.

@@ -242,13 +242,6 @@ Json client_json(const ConnectionSnapshot& client) {
   return json;
 }
 
-Json traffic_json(std::uint64_t msgs, std::uint64_t bytes) {
-  Json json = Json::object();
-  json["msgs"] = msgs;
-  json["bytes"] = bytes;
-  return json;
-}
-
 }  // namespace
 
 ServerSnapshot Monitoring::identity() {

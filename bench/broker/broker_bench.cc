@@ -204,6 +204,9 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace feedvault::bench
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   return feedvault::bench::run(argc, argv);
+} catch (const std::exception& problem) {
+  std::fprintf(stderr, "broker_bench: %s\n", problem.what());
+  return 1;
 }

@@ -36,7 +36,7 @@ int run_scenarios(const std::string& which, const ScenarioOptions& options) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   CLI::App app("Measures the pipeline, on a private broker and database");
   static_cast<void>(feedvault::set_log_level("warn"));
   std::string which = "all";
@@ -67,4 +67,7 @@ int main(int argc, char** argv) {
     return run_subscriber(subscriber);
   }
   return run_scenarios(which, scenario);
+} catch (const std::exception& problem) {
+  std::fprintf(stderr, "feedvault-bench: %s\n", problem.what());
+  return 1;
 }

@@ -12,22 +12,13 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/unit/broker/manual_clock.h"
+
 namespace feedvault::broker {
 namespace {
 
 using namespace std::chrono_literals;
 using Log = std::vector<std::string>;
-
-/// Stands still until it is told to go on. Any thread.
-class ManualClock final : public Clock {
- public:
-  SteadyTime now() const override { return SteadyTime(std::chrono::nanoseconds(now_ns_.load())); }
-  std::int64_t unix_ns() const override { return now_ns_.load(); }
-  void advance(std::chrono::nanoseconds by) { now_ns_ += by.count(); }
-
- private:
-  std::atomic<std::int64_t> now_ns_{3'600'000'000'000};
-};
 
 /// A loop on this thread. Each end of a turn runs the next step of the test, and the loop ends with
 /// the last one.

@@ -10,6 +10,7 @@
 
 #include "broker/limits.h"
 #include "tests/support/process.h"
+#include "tests/unit/broker/manual_clock.h"
 
 namespace feedvault::broker {
 namespace {
@@ -53,13 +54,6 @@ class BusySource final : public MonitoringSource {
   std::condition_variable changed_;
   int waiting_ = 0;
   bool free_ = false;
-};
-
-class ManualClock final : public Clock {
- public:
-  SteadyTime now() const override { return SteadyTime(std::chrono::nanoseconds(now_ns.load())); }
-  std::int64_t unix_ns() const override { return now_ns.load(); }
-  std::atomic<std::int64_t> now_ns{1'000'000'000};
 };
 
 SystemRequest request(std::uint64_t connection, bool system) {
@@ -147,7 +141,7 @@ TEST_F(SystemServiceTest, StatisticsAreAnnouncedFromTimeToTime) {
   source_.set_free();
   ASSERT_TRUE(eventually([&] { return count() == 1; }));
   for (int round = 1; round <= 3; ++round) {
-    clock_.now_ns += std::chrono::nanoseconds(kStatszInterval).count();
+    clock_.advance(kStatszInterval);
     // Anything wakes it; it looks at the clock then.
     EXPECT_TRUE(service_.ask(request(2, /*system=*/true)));
     ASSERT_TRUE(eventually([&] { return count() == static_cast<std::size_t>(1 + 2 * round); }));
