@@ -22,8 +22,6 @@ namespace {
 
 using feedvault::testing::eventually;
 
-constexpr const char* kQuiet = "CONNECT {\"verbose\":false}\r\n";
-
 bool serves(RawClient& client) {
   client.send("PING\r\n");
   return client.receive_until("PONG\r\n") == "PONG\r\n";

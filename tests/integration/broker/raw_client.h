@@ -9,6 +9,9 @@
 
 namespace feedvault::broker::testing {
 
+/// A client that wants no +OK.
+inline constexpr const char* kQuiet = "CONNECT {\"verbose\":false}\r\n";
+
 /// A client that speaks bytes: for tests of what exactly goes over the wire. Throws
 /// std::runtime_error where a server does not even accept it.
 class RawClient {

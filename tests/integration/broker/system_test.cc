@@ -21,7 +21,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* kAccounts = R"(
+constexpr const char* kTwoAccounts = R"(
 server_name: example
 accounts {
   APP { users: [ { user: app, password: a } ] }
@@ -55,7 +55,7 @@ json next_event(const NatscSubscription& subscription) {
 
 class System : public ::testing::TestWithParam<ServerKind> {
  protected:
-  ServerProgram server_{GetParam(), kAccounts};
+  ServerProgram server_{GetParam(), kTwoAccounts};
   NatscConnection admin_ = connect_as(server_, "admin", "s");
   NatscConnection app_ = connect_as(server_, "app", "a");
 };
@@ -156,8 +156,8 @@ TEST_P(System, RequestsChooseAmongServersByName) {
 
 class SystemShapes : public ::testing::Test {
  protected:
-  ServerProgram ours_{ServerKind::kOurs, kAccounts};
-  ServerProgram reference_{ServerKind::kReference, kAccounts};
+  ServerProgram ours_{ServerKind::kOurs, kTwoAccounts};
+  ServerProgram reference_{ServerKind::kReference, kTwoAccounts};
 };
 
 TEST_F(SystemShapes, AreNatsServers) {
@@ -206,7 +206,7 @@ TEST_F(SystemShapes, AreNatsServers) {
 
 // nats-server has these from 2.10 on.
 TEST(SystemOfOurs, TellsUsersWhoTheyAreAndSystemUsersWhoItIs) {
-  const ServerProgram server(ServerKind::kOurs, kAccounts);
+  const ServerProgram server(ServerKind::kOurs, kTwoAccounts);
   const NatscConnection app = connect_as(server, "app", "a");
   const NatscConnection admin = connect_as(server, "admin", "s");
   EXPECT_EQ(ask(app, "$SYS.REQ.USER.INFO")["data"],

@@ -25,8 +25,6 @@ using feedvault::testing::CertificateFiles;
 using feedvault::testing::eventually;
 using std::chrono::milliseconds;
 
-constexpr const char* kQuiet = "CONNECT {\"verbose\":false}\r\n";
-
 class Tls : public ::testing::Test {
  protected:
   using Change = std::function<void(TlsOptions&)>;

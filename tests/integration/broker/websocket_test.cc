@@ -25,8 +25,6 @@ using feedvault::testing::eventually;
 using feedvault::testing::free_port;
 using std::chrono::milliseconds;
 
-constexpr const char* kQuiet = "CONNECT {\"verbose\":false}\r\n";
-
 Options& with_websocket(Options& options) {
   options.websocket.enabled = true;
   options.websocket.host = "127.0.0.1";

@@ -12,10 +12,10 @@
 namespace feedvault::broker {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using SteadyClock = std::chrono::steady_clock;
 
 void work_for(std::chrono::microseconds time) {
-  for (const auto end = Clock::now() + time; Clock::now() < end;) {
+  for (const auto end = SteadyClock::now() + time; SteadyClock::now() < end;) {
   }
 }
 
@@ -68,7 +68,8 @@ TEST(IndexLock, AReaderWaitsForAWriterOrTwoHoweverManyComeAgain) {
     });
   }
   int most = 0;
-  for (const auto end = Clock::now() + std::chrono::milliseconds(800); Clock::now() < end;) {
+  for (const auto end = SteadyClock::now() + std::chrono::milliseconds(800);
+       SteadyClock::now() < end;) {
     const int before = writes;
     lock.lock_read(kWriters);
     most = std::max(most, writes - before);
@@ -98,7 +99,8 @@ TEST(IndexLock, AWriterIsNotStarvedByAReaderThatComesAgainAtOnce) {
     }
   });
   int most = 0;
-  for (const auto end = Clock::now() + std::chrono::milliseconds(300); Clock::now() < end;) {
+  for (const auto end = SteadyClock::now() + std::chrono::milliseconds(300);
+       SteadyClock::now() < end;) {
     const int before = reads;
     lock.lock_write();
     most = std::max(most, reads - before);
