@@ -28,6 +28,7 @@ class ServerProgram {
  public:
   /// `config` is in nats-server's grammar.
   explicit ServerProgram(ServerKind kind, const std::string& config = "");
+  ~ServerProgram() = default;
   ServerProgram(const ServerProgram&) = delete;
   ServerProgram& operator=(const ServerProgram&) = delete;
 
