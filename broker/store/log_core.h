@@ -23,6 +23,9 @@ namespace feedvault::broker::store {
 
 struct ScannedSegment;
 
+/// Entries looked at under one lock: writers and readers wait for each other no longer.
+inline constexpr std::size_t kEntriesALock = 65536;
+
 /// For salts and identities.
 std::uint64_t random_64();
 

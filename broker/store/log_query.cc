@@ -11,7 +11,6 @@
 namespace feedvault::broker::store {
 namespace {
 
-constexpr std::size_t kEntriesALock = 65536;  // the writer waits no longer than for these
 constexpr std::size_t kBytesFromBuffer = 256U << 10U;
 
 }  // namespace

@@ -11,8 +11,7 @@
 namespace feedvault::broker::store {
 namespace {
 
-constexpr std::size_t kKillsALock = 1024;     // readers wait no longer than for these
-constexpr std::size_t kEntriesALock = 65536;  // the same, of entries that are only looked at
+constexpr std::size_t kKillsALock = 1024;  // readers wait no longer than for these
 constexpr std::size_t kZerosAWrite = 65536;
 
 }  // namespace

@@ -43,11 +43,15 @@ json sorted(json list) {
   return list;
 }
 
+std::string member_path(const std::string& path, const std::string& name) {
+  return path.empty() ? name : path + "." + name;
+}
+
 void flatten(const json& value, const std::string& path, Leaves& into) {
   if (value.is_object()) {
     into[path + "{}"] = "object";
     for (const auto& [name, member] : value.items()) {
-      const std::string at = path.empty() ? name : path + "." + name;
+      const std::string at = member_path(path, name);
       if (is_volatile(name)) {
         into[at] = type_of(member);
       } else {
@@ -70,7 +74,7 @@ void add_shape(const json& value, const std::string& path, Leaves& into) {
   into[path] = type_of(value);
   for (const auto& [name, member] : value.items()) {
     if (value.is_structured()) {
-      add_shape(member, path + (value.is_array() ? "[]" : "." + name), into);
+      add_shape(member, value.is_array() ? path + "[]" : member_path(path, name), into);
     }
   }
 }

@@ -132,18 +132,18 @@ bool is_allowed(const std::string& request, const std::string& path, Difference:
 class Monitoring : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    ours_ = new Watched(ServerKind::kOurs);
-    reference_ = new Watched(ServerKind::kReference);
+    shared_ours = new Watched(ServerKind::kOurs);
+    shared_reference = new Watched(ServerKind::kReference);
   }
   static void TearDownTestSuite() {
-    delete ours_;
-    delete reference_;
+    delete shared_ours;
+    delete shared_reference;
   }
 
   static void compare(const std::string& request) {
     SCOPED_TRACE(request);
-    const HttpAnswer ours = ours_->ask(request);
-    const HttpAnswer reference = reference_->ask(request);
+    const HttpAnswer ours = shared_ours->ask(request);
+    const HttpAnswer reference = shared_reference->ask(request);
     EXPECT_EQ(ours.status, reference.status);
     EXPECT_EQ(ours.content_type, reference.content_type);
     const json our_json = json::parse(ours.body, nullptr, false);
@@ -169,11 +169,11 @@ class Monitoring : public ::testing::Test {
     }
   }
 
-  static Watched* ours_;
-  static Watched* reference_;
+  static Watched* shared_ours;
+  static Watched* shared_reference;
 };
-Watched* Monitoring::ours_ = nullptr;
-Watched* Monitoring::reference_ = nullptr;
+Watched* Monitoring::shared_ours = nullptr;
+Watched* Monitoring::shared_reference = nullptr;
 
 TEST_F(Monitoring, VarzIsNatsServers) {
   compare("/varz");
@@ -247,7 +247,7 @@ TEST_F(Monitoring, OthersAreNatsServers) {
 }
 
 TEST_F(Monitoring, RootPageNamesTheOthers) {
-  const HttpAnswer page = ours_->ask("/");
+  const HttpAnswer page = shared_ours->ask("/");
   EXPECT_EQ(page.status, 200);
   EXPECT_EQ(page.content_type.substr(0, 9), "text/html");
   for (const char* path : {"varz", "connz", "subsz", "healthz", "metrics"}) {
@@ -256,7 +256,7 @@ TEST_F(Monitoring, RootPageNamesTheOthers) {
 }
 
 TEST_F(Monitoring, MetricsCountWhatHappened) {
-  const HttpAnswer metrics = ours_->ask("/metrics");
+  const HttpAnswer metrics = shared_ours->ask("/metrics");
   EXPECT_EQ(metrics.status, 200);
   for (const char* sample : {"feedvault_broker_connections 2\n",
                              "feedvault_broker_connections_total 4\n",
@@ -270,14 +270,14 @@ TEST_F(Monitoring, MetricsCountWhatHappened) {
 }
 
 TEST_F(Monitoring, CallbacksWrapTheAnswer) {
-  const HttpAnswer answer = ours_->ask("/healthz?callback=show");
+  const HttpAnswer answer = shared_ours->ask("/healthz?callback=show");
   EXPECT_EQ(answer.content_type, "application/javascript");
   EXPECT_EQ(answer.body, "show({\"status\":\"ok\"})");
 }
 
 // What nats-top and the usual exporter read of a server, by their names and types.
 TEST_F(Monitoring, HasWhatNatsTopAndExportersRead) {
-  const json varz = ours_->get("/varz");
+  const json varz = shared_ours->get("/varz");
   for (const char* number : {"mem",
                              "cpu",
                              "cores",
@@ -302,7 +302,7 @@ TEST_F(Monitoring, HasWhatNatsTopAndExportersRead) {
   EXPECT_GT(varz["mem"], 1'000'000);
   EXPECT_EQ(varz["in_msgs"], 1);
   EXPECT_EQ(varz["out_bytes"], 10);
-  const json connz = ours_->get("/connz?subs=1&sort=msgs_to&limit=1");
+  const json connz = shared_ours->get("/connz?subs=1&sort=msgs_to&limit=1");
   ASSERT_EQ(connz["connections"].size(), 1U);
   const json& first = connz["connections"][0];
   EXPECT_EQ(first["name"], "listener");

@@ -1,7 +1,6 @@
 // feedvault-broker as a program: its life cycle.
 
-#include <signal.h>
-
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iterator>

@@ -91,6 +91,7 @@ TEST_P(Routing, QueueGroupsServeTheirMembersFairly) {
 TEST_P(Routing, FanOutReachesEverybodyOnce) {
   BrokerFixture broker(GetParam());
   std::vector<std::unique_ptr<RawClient>> all;
+  all.reserve(20);
   for (int i = 0; i < 20; ++i) {
     all.push_back(join(broker.port(), i % 2 == 0 ? "SUB a.b 1\r\n" : "SUB a.* 1\r\n"));
   }

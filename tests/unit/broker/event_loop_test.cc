@@ -216,9 +216,9 @@ TEST(EventLoopThreads, PostedTasksAndTimersWakeASleepingLoop) {
   const auto loop = EventLoop::make(Clock::system()).value();
   std::thread thread([&] { loop->run(turns); });
   std::atomic<int> done{0};
-  std::vector<std::thread> posters;
-  for (int t = 0; t < 4; ++t) {
-    posters.emplace_back([&] {
+  std::vector<std::thread> posters(4);
+  for (std::thread& poster : posters) {
+    poster = std::thread([&] {
       for (int i = 0; i < 1000; ++i) {
         loop->post([&] { ++done; });
       }

@@ -66,7 +66,7 @@ TEST(OutputQueue, ClaimGivesRoomInTheLastChunkOnly) {
   queue.append("ab");
   char* const at = queue.claim(2);
   ASSERT_NE(at, nullptr);
-  std::memcpy(at, "cd", 2);
+  std::copy_n("cd", 2, at);
   EXPECT_EQ(queue.claim(kSmallChunkBytes), nullptr);
   queue.append("e");
   Eater eater;
@@ -121,7 +121,7 @@ TEST(OutputQueue, KeepsEveryByteInOrderWhateverIsTaken) {
         std::string text(bytes, ' ');
         std::generate(text.begin(), text.end(), [&] { return static_cast<char>('a' + up_to(25)); });
         if (char* const at = up_to(1) == 0 ? queue.claim(text.size()) : nullptr; at != nullptr) {
-          std::memcpy(at, text.data(), text.size());
+          std::copy(text.begin(), text.end(), at);
         } else {
           queue.append(text);
         }

@@ -68,12 +68,12 @@ SystemRequest request(std::uint64_t connection, bool system) {
 
 class SystemServiceTest : public ::testing::Test {
  protected:
-  SystemServiceTest() {
+  void SetUp() override {
     // One is being answered from now on; what comes waits.
     EXPECT_TRUE(service_.ask(request(1, /*system=*/true)));
     EXPECT_TRUE(eventually([&] { return source_.waiting() == 1; }));
   }
-  ~SystemServiceTest() override { source_.set_free(); }
+  void TearDown() override { source_.set_free(); }
   std::vector<std::string> replies() {
     const std::lock_guard<std::mutex> lock(mutex_);
     return replies_;
@@ -92,7 +92,7 @@ class SystemServiceTest : public ::testing::Test {
   SystemService service_{monitoring_,
                          clock_,
                          "$SYS.SERVER.X.STATSZ",
-                         [this](const SystemRequest& of, std::optional<std::string> answer) {
+                         [this](const SystemRequest& of, const std::optional<std::string>& answer) {
                            const std::lock_guard<std::mutex> lock(mutex_);
                            replies_.push_back(answer ? of.reply : "none");
                          }};
