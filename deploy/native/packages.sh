@@ -6,7 +6,7 @@ readonly RUN_PACKAGES=(mariadb-server-core mariadb-client-core nats-server)
 readonly BUILD_PACKAGES=(
   cmake ninja-build g++ pkg-config libnats-dev libspdlog-dev libprotobuf-dev libprotoc-dev protobuf-compiler
   libtomlplusplus-dev libcli11-dev nlohmann-json3-dev prometheus-cpp-dev libboost-dev
-  default-libmysqlclient-dev)
+  default-libmysqlclient-dev libssl-dev zlib1g-dev)
 readonly TEST_PACKAGES=(libgtest-dev libgmock-dev libbenchmark-dev python3 git openssl)
 readonly CHECK_PACKAGES=(
   clang clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev llvm-14 shellcheck ccache)
