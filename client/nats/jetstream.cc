@@ -13,7 +13,7 @@ using nlohmann::json;
 constexpr int kStreamNameInUse = 10058;
 constexpr int kNoMessageFound = 10037;
 
-Status to_status(const json& error, const std::string& subject) {
+Status api_error(const json& error, const std::string& subject) {
   const int code = error.value("code", 0);
   const int err_code = error.value("err_code", 0);
   const std::string text = subject + ": " + error.value("description", std::string("no reason")) +
@@ -152,7 +152,7 @@ auto with_json(const std::string& text, const std::string& subject, Use use)
   try {
     const json parsed = json::parse(text);
     if (const auto error = parsed.find("error"); error != parsed.end()) {
-      return to_status(*error, subject);
+      return api_error(*error, subject);
     }
     return use(parsed);
   } catch (const json::exception& e) {
