@@ -240,6 +240,8 @@ class MessageReader {
   /// Messages from `from` on that match `filter`, which it keeps.
   MessageReader(const MessageLog& log, StreamSeq from, SubjectFilter filter = {});
   ~MessageReader();
+  MessageReader(const MessageReader&) = delete;
+  MessageReader& operator=(const MessageReader&) = delete;
   MessageReader(MessageReader&&) noexcept;
   MessageReader& operator=(MessageReader&&) noexcept;
 

@@ -126,9 +126,9 @@ INSTANTIATE_TEST_SUITE_P(Loops, Hostility, ::testing::Values(1, 2));
 TEST_P(Hostility, ConnectionsThatSayNothingGoAfterTheTimeForAuthentication) {
   connect_ = "CONNECT {\"verbose\":false,\"auth_token\":\"secret\"}\r\n";
   start("authorization: { token: secret, timeout: 0.2 }");
-  std::vector<std::unique_ptr<RawClient>> silent;
-  for (int i = 0; i < 50; ++i) {
-    silent.push_back(std::make_unique<RawClient>(port_));
+  std::vector<std::unique_ptr<RawClient>> silent(50);
+  for (auto& client : silent) {
+    client = std::make_unique<RawClient>(port_);
   }
   RawClient slow(port_);  // a byte now and then
   const std::string text = "CONNECT {\"auth_token\":\"secret\"}\r\n";
@@ -146,9 +146,9 @@ TEST_P(Hostility, ConnectionsThatSayNothingGoAfterTheTimeForAuthentication) {
 
 TEST_P(Hostility, HalfOpenConnectionsAreFoundOutByPings) {
   start("ping_interval: \"100ms\"\nping_max: 1\n");
-  std::vector<std::unique_ptr<RawClient>> dead;
-  for (int i = 0; i < 20; ++i) {
-    dead.push_back(join("SUB a 1\r\n"));
+  std::vector<std::unique_ptr<RawClient>> dead(20);
+  for (auto& client : dead) {
+    client = join("SUB a 1\r\n");
   }
   for (auto& client : dead) {
     const std::string words = farewell(*client);
