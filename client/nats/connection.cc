@@ -172,6 +172,7 @@ class ConnectionImpl final : public Connection {
   std::shared_ptr<Ending> to_wake_ GUARDED_BY(stop_mutex_);
 
   std::atomic<std::uint64_t> reconnects_{0};
+  bool ever_connected_ GUARDED_BY(mutex_) = false;
   std::thread keeper_;
 };
 
@@ -239,6 +240,9 @@ Status ConnectionImpl::connect_once() {
   for (const SubscriptionPtr& state : subscriptions_) {
     RETURN_IF_ERROR(subscribe_native(state, native->connection));
   }
+  // Before anybody can see the new connection.
+  reconnects_ += ever_connected_ ? 1U : 0U;
+  ever_connected_ = true;
   max_payload_ = native->max_payload;
   current_ = std::move(native);
   ending_ = std::move(ending);
@@ -263,7 +267,6 @@ Status ConnectionImpl::subscribe_native(const SubscriptionPtr& state, natsConnec
 
 void ConnectionImpl::keep_up() {
   Backoff backoff(kFirstWait, kLongestWait, std::random_device()());
-  bool ever_connected = current() != nullptr;
   std::string last_problem;
   for (;;) {
     if (current() == nullptr) {
@@ -279,10 +282,6 @@ void ConnectionImpl::keep_up() {
       }
       last_problem.clear();
       backoff.reset();
-      if (ever_connected) {
-        ++reconnects_;
-      }
-      ever_connected = true;
       report(ConnectionState::kConnected, connected_url());
     }
     if (wait_for_end()) {
