@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Measures; `bash run.sh bench` builds first and calls this. With no argument the pipeline.
 #   bash run.sh bench [pipeline] [all|throughput|latency|backlog] [--messages N] [--backlog N]
+#   bash run.sh bench broker [--runs N] [--only TEXT] [--loops N]   beside nats-server
+#   bash run.sh bench store DIR                                     the streams' log, in an empty folder
 set -euo pipefail
 : "${FEEDVAULT_BUILD_DIR:?bash run.sh bench sets it}"
 
@@ -13,8 +15,12 @@ case $what in
   -* | all | throughput | latency | backlog)
     exec "$FEEDVAULT_BUILD_DIR/bin/feedvault-bench" "$@"
     ;;
+  broker | store)
+    shift
+    exec "$FEEDVAULT_BUILD_DIR/bin/${what}_bench" "$@"
+    ;;
   *)
-    echo "bench: unknown benchmark '$what'; there is: pipeline" >&2
+    echo "bench: unknown benchmark '$what'; there are: pipeline, broker, store" >&2
     exit 2
     ;;
 esac

@@ -6,9 +6,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include <openssl/rand.h>
-
-#include "base/check.h"
+#include "base/random.h"
 #include "broker/auth_nkey.h"
 #include "broker/auth_password.h"
 
@@ -276,7 +274,7 @@ Result<std::shared_ptr<const Authenticator>> Authenticator::make(
 
 std::string make_nonce() {
   std::array<std::uint8_t, 11> bytes{};
-  CHECK(RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) == 1);
+  fill_random(bytes.data(), bytes.size());
   return encode_base64url(bytes);
 }
 

@@ -3,9 +3,8 @@
 #include <memory>
 
 #include <openssl/evp.h>
-#include <openssl/rand.h>
 
-#include "base/check.h"
+#include "base/random.h"
 
 namespace feedvault::broker {
 namespace {
@@ -169,9 +168,10 @@ std::string encode_base64url(std::span<const std::uint8_t> bytes) {
 }
 
 std::string make_server_id() {
-  // Nobody ever signs with it, so 32 random bytes serve as well as a real public key.
+  // Nobody ever signs with it, so 32 random bytes serve as well as a real public key. The kernel's:
+  // OpenSSL's would cost a server that needs nothing else of it some megabytes.
   Ed25519PublicKey key{};
-  CHECK(RAND_bytes(key.data(), static_cast<int>(key.size())) == 1);
+  fill_random(key.data(), key.size());
   return encode_nkey(key, NkeyKind::kServer);
 }
 

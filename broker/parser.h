@@ -115,6 +115,8 @@ class Parser {
   static bool ignores_rest(Operation operation);
   static bool blank_required(Operation operation);
 
+  enum class Shortcut : std::uint8_t { kNotTaken, kTaken, kSinkStopped };
+  Shortcut take_canonical_publish(const char*& at, const char* end, ParserSink& sink) const;
   ParseStop parse_line(const char*& at, const char* line_end, const char* end, ParserSink& sink);
   ParseStop parse_split(const char*& at, const char* end, ParserSink& sink);
   ParseStop take_name(const char*& at, const char* end);

@@ -154,10 +154,12 @@ std::size_t Router::carry(Account account, const Publish& publish, const Origin&
   work_ += found.work;
   std::size_t reached = 0;
   if (!found.empty()) {
-    Publish message = publish;
-    if (message.tail.empty()) {
-      message.tail = make_tail(publish, tail_);
+    Publish completed;
+    if (publish.tail.empty()) {
+      completed = publish;
+      completed.tail = make_tail(publish, tail_);
     }
+    const Publish& message = publish.tail.empty() ? completed : publish;
     if (outboxes_.size() > 1) {
       std::fill(begun_.begin(), begun_.end(), false);
     }

@@ -413,6 +413,10 @@ void MatchCache::forget_large(Slot& slot) {
 
 const MatchResult& MatchCache::match(std::string_view subject) {
   ++lookups_;
+  if (last_ != nullptr && last_changes_ == index_.changes() && last_->subject == subject) {
+    ++hits_;
+    return last_->result;
+  }
   if (slots_.empty()) {
     scratch_.clear();
     index_.match(subject, scratch_);
@@ -423,6 +427,8 @@ const MatchResult& MatchCache::match(std::string_view subject) {
   const Generation now = index_.generation(subject);
   if (slot.subject == subject && !slot.subject.empty() && slot.generation == now) {
     ++hits_;
+    last_ = &slot;
+    last_changes_ = index_.changes();
     return slot.result;
   }
   scratch_.clear();

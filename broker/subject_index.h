@@ -83,6 +83,8 @@ class SubjectIndex {
   std::uint64_t size() const { return size_; }
   std::uint64_t inserts() const { return inserts_; }
   std::uint64_t removes() const { return inserts_ - size_; }
+  /// Differs whenever any subscription has come or gone.
+  std::uint64_t changes() const { return inserts_ + removes(); }
   std::uint64_t hash(std::string_view text) const;
 
  private:
@@ -147,6 +149,10 @@ class MatchCache {
 
   const SubjectIndex& index_;
   std::vector<Slot> slots_;
+  // The slot that was asked for last, good while the index has not changed: publishers mostly send
+  // to one subject for a while.
+  const Slot* last_ = nullptr;
+  std::uint64_t last_changes_ = 0;
   MatchResult scratch_;
   std::uint64_t lookups_ = 0;
   std::uint64_t hits_ = 0;

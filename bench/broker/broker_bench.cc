@@ -3,11 +3,12 @@
 //   broker_bench [--runs N] [--reference PROGRAM] [--ours PROGRAM] [--only TEXT] [--loops N]
 //
 // Per shape: messages per second of both, the ratio, and the server's own CPU time per delivered
-// message (from /proc/<pid>/stat). One machine-readable line per figure follows the table.
+// message (from /proc/<pid>/stat), with a machine-readable line below each.
 
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstdio>
 #include <cstring>
 #include <functional>
@@ -75,6 +76,19 @@ double median_of(const std::vector<Measured>& runs,
   return median(std::move(values));
 }
 
+// "1:1 16 B" as "1_1_16_b".
+std::string identifier(const std::string& name) {
+  std::string made;
+  for (const char c : name) {
+    if (std::isalnum(static_cast<unsigned char>(c)) != 0) {
+      made += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    } else if (!made.empty() && made.back() != '_') {
+      made += '_';
+    }
+  }
+  return made;
+}
+
 void compare(const Shape& shape, const Program& ours, const Program& reference, int runs) {
   std::vector<Measured> of_ours;
   std::vector<Measured> of_reference;
@@ -112,6 +126,25 @@ void compare(const Shape& shape, const Program& ours, const Program& reference, 
                median_of(of_reference, p50),
                median_of(of_ours, p99),
                median_of(of_reference, p99));
+  }
+  fmt::print("\n");
+  fmt::print(
+      "figure name=broker_{} ours_per_s={:.0f} reference_per_s={:.0f} ratio={:.3f} "
+      "cpu_ours_ns={:.1f} cpu_reference_ns={:.1f} cpu_ratio={:.3f}",
+      identifier(shape.name),
+      our_rate,
+      their_rate,
+      our_rate / their_rate,
+      our_cpu,
+      their_cpu,
+      our_cpu / their_cpu);
+  if (shape.kind == Kind::kRequests) {
+    fmt::print(
+        " p50_ours_us={:.1f} p50_reference_us={:.1f} p99_ours_us={:.1f} p99_reference_us={:.1f}",
+        median_of(of_ours, p50),
+        median_of(of_reference, p50),
+        median_of(of_ours, p99),
+        median_of(of_reference, p99));
   }
   fmt::print("\n");
   std::fflush(stdout);

@@ -87,6 +87,7 @@ class Load {
   Load(const Shape& shape, std::uint16_t port) : shape_(shape), port_(port), buffer_(kReadBytes) {
     epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
     payload_.assign(shape.payload_bytes, 'x');
+    reply_tail_ = fmt::format(" {}\r\n{}\r\n", shape.payload_bytes, payload_);
   }
 
   Measured run(int server_pid) {
@@ -302,7 +303,7 @@ class Load {
   }
 
   void answer(std::size_t responder, std::string& partial) {
-    partial.append(buffer_.data(), read_some_into(responder));
+    partial.append(buffer_.data(), read_some(subscribers_[responder].get()));
     std::string replies;
     std::size_t at = 0;
     while (true) {
@@ -319,19 +320,14 @@ class Load {
         break;
       }
       // MSG subject sid reply size
-      std::istringstream words(partial.substr(at, line_end - at));
-      std::string word;
-      std::string reply;
-      words >> word >> word >> word >> reply;
-      replies += fmt::format("PUB {} {}\r\n{}\r\n", reply, shape_.payload_bytes, payload_);
+      const std::size_t sid = partial.find(' ', at + 4) + 1;
+      const std::size_t reply = partial.find(' ', sid) + 1;
+      const std::size_t reply_end = partial.find(' ', reply);
+      replies.append("PUB ").append(partial, reply, reply_end - reply).append(reply_tail_);
       at = end;
     }
     partial.erase(0, at);
     send_all(subscribers_[responder].get(), replies);
-  }
-
-  std::size_t read_some_into(std::size_t responder) {
-    return read_some(subscribers_[responder].get());
   }
 
   static constexpr std::uint64_t kPublisherTag = 1'000'000;
@@ -339,6 +335,7 @@ class Load {
   std::uint16_t port_;
   std::vector<char> buffer_;
   std::string payload_;
+  std::string reply_tail_;  // of a PUB, behind its subject
   UniqueFd epoll_;
   std::vector<UniqueFd> subscribers_;
   std::vector<Publisher> publishers_;

@@ -252,6 +252,38 @@ TEST(MatchCache, RemembersFromTheSecondTimeAndForgetsOnChange) {
   EXPECT_EQ(show(cache.match("a.b")), "");
 }
 
+// Runs of one subject, of which the cache remembers the last by itself, between changes of all
+// kinds.
+TEST(MatchCache, AlwaysSaysWhatTheIndexSays) {
+  SubjectIndex index(kSeed);
+  MatchCache cache(index);
+  const std::vector<std::string> filters = {"a.b", "a.*", "a.>", "*.b", ">", "c", "c.d"};
+  const std::vector<std::string> subjects = {"a.b", "a.c", "c", "c.d", "d.b"};
+  std::vector<std::unique_ptr<Subscription>> all;
+  std::mt19937 random(7);
+  const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
+  for (int step = 0; step < 5000; ++step) {
+    if (below(3) == 0 && !all.empty()) {
+      const std::size_t gone = below(all.size());
+      index.remove(*all[gone]);
+      all.erase(all.begin() + static_cast<std::ptrdiff_t>(gone));
+    } else if (below(2) == 0 && all.size() < 10) {
+      all.push_back(make(filters[below(filters.size())]));
+      index.insert(*all.back());
+    }
+    const std::string& subject = subjects[below(subjects.size())];
+    for (std::size_t run = below(4); run > 0; --run) {
+      MatchResult direct;
+      index.match(subject, direct);
+      ASSERT_EQ(show(cache.match(subject)), show(direct)) << "step " << step << ' ' << subject;
+    }
+  }
+  EXPECT_GT(cache.hits(), 1000U);
+  for (const auto& each : all) {
+    index.remove(*each);
+  }
+}
+
 TEST(MatchCache, ForgetsNothingWhenUnrelatedSubjectsChange) {
   SubjectIndex index(kSeed);
   MatchCache cache(index);
