@@ -157,7 +157,7 @@ Parser::Outcome Parser::parse(std::string_view input, ParserSink& sink) {
 Parser::Shortcut Parser::take_canonical_publish(const char*& at,
                                                 const char* end,
                                                 ParserSink& sink) const {
-  constexpr std::ptrdiff_t kShortest = std::string_view("PUB s 0\r\n\r\n").size();
+  constexpr std::ptrdiff_t kShortest = sizeof("PUB s 0\r\n\r\n") - 1;
   if (end - at < kShortest) {
     return Shortcut::kNotTaken;
   }
