@@ -46,7 +46,38 @@ std::string_view subject_problem(std::string_view subject) {
 }
 
 bool has_wildcard(std::string_view subject) {
-  return subject.find_first_of("*>") != std::string_view::npos;
+  // Most subjects have no such byte at all.
+  if (subject.find_first_of("*>") == std::string_view::npos) {
+    return false;
+  }
+  std::string_view token;
+  bool at_end = false;
+  while (take_token(subject, at_end, token)) {
+    if (token == "*" || token == ">") {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool subject_matches(std::string_view filter, std::string_view subject) {
+  bool filter_end = false;
+  bool subject_end = false;
+  for (;;) {
+    std::string_view wanted;
+    std::string_view token;
+    const bool filter_has = take_token(filter, filter_end, wanted);
+    const bool subject_has = take_token(subject, subject_end, token);
+    if (!filter_has || !subject_has) {
+      return filter_has == subject_has;
+    }
+    if (wanted == ">" && filter_end) {
+      return true;
+    }
+    if (wanted != "*" && wanted != token) {
+      return false;
+    }
+  }
 }
 
 bool subjects_overlap(std::string_view a, std::string_view b) {

@@ -10,8 +10,12 @@ namespace feedvault {
 /// Why `subject` cannot be captured or subscribed to, in words; empty when it can.
 std::string_view subject_problem(std::string_view subject);
 
-/// True for a subject with `*` or `>` as a token: one to listen on, not to publish to.
+/// True for a subject with `*` or `>` as a whole token: one to listen on, not to publish to. Stars
+/// within words are literal.
 bool has_wildcard(std::string_view subject);
+
+/// Is `subject`, taken literally, matched by `filter`? Both must be valid.
+bool subject_matches(std::string_view filter, std::string_view subject);
 
 /// True when some subject is matched by both. Both must be valid.
 bool subjects_overlap(std::string_view a, std::string_view b);

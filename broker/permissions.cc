@@ -36,18 +36,6 @@ std::string_view first_token(std::string_view subject) {
   return subject.substr(0, subject.find('.'));
 }
 
-// `foo*` is a literal token: only whole tokens are wildcards.
-bool has_wildcard_token(std::string_view subject) {
-  Tokens tokens(subject);
-  std::string_view token;
-  while (tokens.next(token)) {
-    if (is_wildcard(token)) {
-      return true;
-    }
-  }
-  return false;
-}
-
 // Is everything that `filter` matches matched by `pattern`? With a literal `filter`: does `pattern`
 // match it? A publisher may use "*" or ">" as a literal token: `literal` says to take it so.
 bool pattern_covers(std::string_view pattern, std::string_view filter, bool literal) {
@@ -99,7 +87,7 @@ Status SubjectSet::add(std::string_view pattern) {
                             "' is not a valid subject; tokens are separated by single dots and '>' "
                             "is only allowed as the last one");
   }
-  if (!has_wildcard_token(pattern)) {
+  if (!has_wildcard(pattern)) {
     literals_.emplace(pattern);
   } else if (is_wildcard(first_token(pattern))) {
     wild_first_.emplace_back(pattern);
@@ -138,7 +126,7 @@ bool SubjectSet::covers(std::string_view filter) const {
 }
 
 bool SubjectSet::overlaps(std::string_view filter) const {
-  if (!has_wildcard_token(filter)) {
+  if (!has_wildcard(filter)) {
     return matches(filter);
   }
   const auto overlap = [&](const std::string& pattern) {

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "base/check.h"
+#include "base/subject.h"
 
 namespace feedvault::broker {
 namespace {
@@ -113,17 +114,8 @@ bool is_valid_filter(std::string_view filter) {
   });
 }
 
-bool has_wildcard_token(std::string_view subject) {
-  // Most subjects have no such byte at all.
-  if (subject.find_first_of("*>") == std::string_view::npos) {
-    return false;
-  }
-  return !all_tokens(subject,
-                     [](std::string_view token, bool) { return token != "*" && token != ">"; });
-}
-
 bool is_valid_literal(std::string_view subject) {
-  return !has_empty_token(subject) && !has_wildcard_token(subject);
+  return !has_empty_token(subject) && !has_wildcard(subject);
 }
 
 bool has_empty_token(std::string_view subject) {
@@ -192,7 +184,7 @@ SubjectNode& SubjectIndex::child(SubjectNode& parent, std::string_view token) {
 }
 
 SubjectNode& SubjectIndex::make_node(std::string_view filter) {
-  if (!has_wildcard_token(filter)) {
+  if (!has_wildcard(filter)) {
     if (const auto found = literals_.find(filter); found != literals_.end()) {
       return *found->second;
     }

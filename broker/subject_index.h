@@ -21,8 +21,6 @@ namespace feedvault::broker {
 /// Can this be subscribed to? No empty token, `>` only at the end, at most kFilterTokensMax tokens.
 /// Stars within words are literal.
 bool is_valid_filter(std::string_view filter);
-/// Does it contain `*` or `>` as a whole token?
-bool has_wildcard_token(std::string_view subject);
 /// Can it be published to, strictly: valid, and no wildcard token? (Only pedantic clients care.)
 bool is_valid_literal(std::string_view subject);
 /// Any empty token? Such a subject reaches nobody.

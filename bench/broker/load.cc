@@ -1,8 +1,5 @@
 #include "bench/broker/load.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,6 +15,7 @@
 #include <fmt/format.h>
 
 #include "base/unique_fd.h"
+#include "tests/support/loopback.h"
 
 namespace feedvault::bench {
 namespace {
@@ -32,16 +30,10 @@ constexpr const char* kConnect =
     "\"protocol\":1,\"lang\":\"bench\",\"version\":\"1\"}\r\n";
 
 UniqueFd connect_to(std::uint16_t port) {
-  UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+  UniqueFd fd = testing::connect_loopback(port);
+  if (!fd.valid()) {
     throw std::runtime_error("the server does not accept connections");
   }
-  const int on = 1;
-  ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   return fd;
 }
 

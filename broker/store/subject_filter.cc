@@ -3,46 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/subject.h"
+
 namespace feedvault::broker::store {
-namespace {
-
-/// Cuts the first token off.
-std::string_view next_token(std::string_view& rest, bool& more) {
-  const std::size_t dot = rest.find('.');
-  more = dot != std::string_view::npos;
-  const std::string_view token = rest.substr(0, dot);
-  rest = more ? rest.substr(dot + 1) : std::string_view();
-  return token;
-}
-
-bool has_wildcard_token(std::string_view filter) {
-  bool more = true;
-  while (more) {
-    const std::string_view token = next_token(filter, more);
-    if (token == "*" || token == ">") {
-      return true;
-    }
-  }
-  return false;
-}
-
-}  // namespace
-
-bool subject_matches(std::string_view filter, std::string_view subject) {
-  bool more_filter = true;
-  bool more_subject = true;
-  while (more_filter && more_subject) {
-    const std::string_view wanted = next_token(filter, more_filter);
-    if (wanted == ">" && !more_filter) {
-      return true;
-    }
-    const std::string_view token = next_token(subject, more_subject);
-    if (wanted != "*" && wanted != token) {
-      return false;
-    }
-  }
-  return more_filter == more_subject;
-}
 
 SubjectFilter::SubjectFilter(std::string filter) {
   if (filter != ">") {
@@ -63,8 +26,8 @@ bool SubjectFilter::matches(std::string_view subject) const {
 }
 
 std::string_view SubjectFilter::only_subject() const {
-  return filters_.size() == 1 && !has_wildcard_token(filters_[0]) ? std::string_view(filters_[0])
-                                                                  : std::string_view();
+  return filters_.size() == 1 && !has_wildcard(filters_[0]) ? std::string_view(filters_[0])
+                                                            : std::string_view();
 }
 
 }  // namespace feedvault::broker::store

@@ -7,10 +7,6 @@
 
 namespace feedvault::broker::store {
 
-/// Is `subject` within `filter`? Tokens are separated by dots; `*` as a whole token stands for any
-/// one, `>` as the last for one or more.
-bool subject_matches(std::string_view filter, std::string_view subject);
-
 /// Which messages a consumer or a request wants: those whose subject matches one of some filters
 /// (none: all). It remembers its answer for each subject of the one log it is used with, so that a
 /// message costs a look into an array; the memory is 4 bytes a subject of the log. One thread.

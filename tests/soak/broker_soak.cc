@@ -9,9 +9,6 @@
 // what it was after the first fifth, with kGrowthBytes to spare. Exit code 0 and one line when all
 // is well, 1 and what was wrong otherwise.
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -35,6 +32,7 @@
 
 #include "base/unique_fd.h"
 #include "bench/broker/load.h"
+#include "tests/support/loopback.h"
 #include "tests/support/process.h"
 
 namespace feedvault::soak {
@@ -54,16 +52,10 @@ constexpr auto kPatience = std::chrono::seconds(60);
 constexpr const char* kConnect = "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n";
 
 UniqueFd connect_to(std::uint16_t port) {
-  UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+  UniqueFd fd = testing::connect_loopback(port);
+  if (!fd.valid()) {
     throw std::runtime_error("the broker does not accept connections");
   }
-  const int on = 1;
-  ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   return fd;
 }
 

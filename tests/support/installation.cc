@@ -1,8 +1,5 @@
 #include "tests/support/installation.h"
 
-#include <poll.h>
-#include <sys/socket.h>
-
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -12,8 +9,6 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
-#include "base/unique_fd.h"
-#include "tests/support/loopback.h"
 
 namespace feedvault::testing {
 namespace {
@@ -62,33 +57,6 @@ Environment crash_at(const std::string& failpoint, int pass) {
 
 Environment freeze_at(const std::string& failpoint, int pass) {
   return {{"FEEDVAULT_FAILPOINT", fmt::format("{}=stop@{}", failpoint, pass)}};
-}
-
-HttpAnswer http_get(std::uint16_t port, const std::string& path) {
-  const UniqueFd fd = connect_loopback(port);
-  if (!fd.valid()) {
-    return {};
-  }
-  const std::string request =
-      "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-  if (::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) < 0) {
-    return {};
-  }
-  std::string text;
-  char buffer[4096];
-  pollfd waiting{.fd = fd.get(), .events = POLLIN, .revents = 0};
-  while (::poll(&waiting, 1, 2000) == 1) {
-    const ssize_t got = ::recv(fd.get(), buffer, sizeof buffer, 0);
-    if (got <= 0) {
-      break;
-    }
-    text.append(buffer, static_cast<std::size_t>(got));
-  }
-  const std::size_t body = text.find("\r\n\r\n");
-  if (body == std::string::npos || text.size() < 12) {
-    return {};
-  }
-  return {.status = std::atoi(text.substr(9, 3).c_str()), .body = text.substr(body + 4)};
 }
 
 ControllerProcess::ControllerProcess(const std::string& config_file,

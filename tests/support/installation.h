@@ -8,6 +8,7 @@
 
 #include "base/config.h"
 #include "tests/support/checker.h"
+#include "tests/support/http_get.h"
 #include "tests/support/mariadb_server.h"
 #include "tests/support/nats_server.h"
 #include "tests/support/process.h"
@@ -21,13 +22,6 @@ using Environment = std::map<std::string, std::string>;
 /// Arms a failpoint of the controller: SIGKILL, or SIGSTOP, at the nth pass.
 Environment crash_at(const std::string& failpoint, int pass = 1);
 Environment freeze_at(const std::string& failpoint, int pass = 1);
-
-struct HttpAnswer {
-  int status = 0;  // 0: nobody answered
-  std::string body;
-};
-/// GET from loopback; waits two seconds at most.
-HttpAnswer http_get(std::uint16_t port, const std::string& path);
 
 /// A feedvault-controller as a process of its own.
 class ControllerProcess {
@@ -50,7 +44,9 @@ class ControllerProcess {
   /// SIGTERM; the exit code, or nullopt when it takes longer.
   std::optional<int> terminate(std::chrono::milliseconds timeout = std::chrono::seconds(5));
 
-  HttpAnswer get(const std::string& path) const { return http_get(http_port_, path); }
+  HttpAnswer get(const std::string& path) const {
+    return http_get(http_port_, path, std::chrono::seconds(2));
+  }
   /// Every feed is active here, or is another controller's.
   bool ready() const { return get("/readyz").status == 200; }
   /// "active", "standby", "stopped" ... of one feed; empty when nobody answers.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <cstdint>
@@ -18,12 +19,20 @@ inline sockaddr_in loopback_address(std::uint16_t port) {
   return address;
 }
 
-/// A blocking TCP connection to loopback's `port`; invalid when nobody accepts it.
+/// What is sent leaves at once, however little it is.
+inline void set_no_delay(int fd) {
+  const int on = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+/// A blocking TCP connection to loopback's `port`, without delay; invalid when nobody accepts it.
 inline UniqueFd connect_loopback(std::uint16_t port) {
   UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const sockaddr_in address = loopback_address(port);
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     fd.reset();
+  } else {
+    set_no_delay(fd.get());
   }
   return fd;
 }

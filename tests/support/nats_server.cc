@@ -1,8 +1,5 @@
 #include "tests/support/nats_server.h"
 
-#include <poll.h>
-#include <sys/socket.h>
-
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -10,30 +7,15 @@
 #include <stdexcept>
 
 #include "base/file.h"
-#include "base/unique_fd.h"
-#include "tests/support/loopback.h"
+#include "tests/support/http_get.h"
 
 namespace feedvault::testing {
 namespace {
 
 using std::chrono::milliseconds;
 
-/// GET of the monitoring port; true when the answer's status is 200.
 bool healthy(std::uint16_t port) {
-  const UniqueFd fd = connect_loopback(port);
-  if (!fd.valid()) {
-    return false;
-  }
-  const std::string request = "GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n";
-  if (::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) < 0) {
-    return false;
-  }
-  pollfd p{.fd = fd.get(), .events = POLLIN, .revents = 0};
-  char answer[64] = "";
-  if (::poll(&p, 1, 2000) != 1 || ::recv(fd.get(), answer, sizeof(answer) - 1, 0) < 12) {
-    return false;
-  }
-  return std::string_view(answer).substr(9, 3) == "200";
+  return http_get(port, "/healthz", std::chrono::seconds(2)).status == 200;
 }
 
 }  // namespace

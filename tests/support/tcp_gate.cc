@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -24,11 +23,6 @@ using std::chrono::milliseconds;
 // Above this, a pipe stops reading until its receiver has caught up: TCP's own flow control then
 // works through the gate.
 constexpr std::size_t kHeldBytesMax = 1U << 20U;
-
-void set_no_delay(int fd) {
-  const int on = 1;
-  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-}
 
 }  // namespace
 

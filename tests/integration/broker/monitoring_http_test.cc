@@ -10,15 +10,17 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/integration/broker/broker_fixture.h"
-#include "tests/integration/broker/http_get.h"
 #include "tests/integration/broker/json_leaves.h"
 #include "tests/integration/broker/raw_client.h"
 #include "tests/integration/broker/server_program.h"
+#include "tests/support/http_get.h"
 
 namespace feedvault::broker::testing {
 namespace {
 
 using feedvault::testing::eventually;
+using feedvault::testing::http_get;
+using feedvault::testing::HttpAnswer;
 using nlohmann::json;
 
 constexpr const char* kAccounts = R"(
@@ -103,6 +105,8 @@ const std::vector<Difference>& allowed_differences() {
        "who was refused is nobody; what he typed for a name may be his password"},
       {"/subsz", "num_", In::kValue, internal},
       {"/subscriptionsz", "num_", In::kValue, internal},
+      {"/subsz", "cache_hit_rate", In::kValue, internal},
+      {"/subscriptionsz", "cache_hit_rate", In::kValue, internal},
       {"/subsz", "max_fanout", In::kValue, second},
       {"/subscriptionsz", "max_fanout", In::kValue, second},
       {"/subsz", "avg_fanout", In::kValue, second},

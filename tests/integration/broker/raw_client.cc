@@ -1,8 +1,5 @@
 #include "tests/integration/broker/raw_client.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -10,25 +7,21 @@
 #include <cerrno>
 #include <stdexcept>
 
+#include "tests/support/loopback.h"
+
 namespace feedvault::broker::testing {
 
 RawClient::RawClient(std::uint16_t port, Greeting greeting)
-    : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    : fd_(feedvault::testing::connect_loopback(port)) {
+  if (!fd_.valid()) {
     throw std::runtime_error("no server listens on port " + std::to_string(port));
   }
-  const int on = 1;
-  ::setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (greeting == Greeting::kNone) {
     return;
   }
   std::string received;
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
-  while (received.find("\r\n") == std::string::npos && receive_some(received, deadline)) {
+  const Deadline deadline = in(kPatience);
+  while (received.find("\r\n") == std::string::npos && receive_more(received, deadline)) {
   }
   const std::size_t end = received.find("\r\n");
   if (end == std::string::npos || received.rfind("INFO {", 0) != 0) {
@@ -49,7 +42,7 @@ bool RawClient::send(std::string_view bytes) {
   return true;
 }
 
-bool RawClient::receive_some(std::string& into, std::chrono::steady_clock::time_point deadline) {
+bool RawClient::receive_more(std::string& into, Deadline deadline) {
   if (ended_) {
     return false;
   }
@@ -67,47 +60,6 @@ bool RawClient::receive_some(std::string& into, std::chrono::steady_clock::time_
   }
   into.append(buffer.data(), static_cast<std::size_t>(got));
   return true;
-}
-
-std::string RawClient::receive_some(std::chrono::milliseconds timeout) {
-  std::string received = std::exchange(rest_, {});
-  if (received.empty()) {
-    receive_some(received, std::chrono::steady_clock::now() + timeout);
-  }
-  return received;
-}
-
-std::string RawClient::receive_until(std::string_view text, std::chrono::milliseconds timeout) {
-  const auto deadline = std::chrono::steady_clock::now() + timeout;
-  std::string received = std::exchange(rest_, {});
-  const auto there = [&] {
-    return received.size() >= text.size() &&
-           received.compare(received.size() - text.size(), text.size(), text) == 0;
-  };
-  while (!there() && receive_some(received, deadline)) {
-  }
-  return received;
-}
-
-std::string RawClient::receive(std::size_t bytes, std::chrono::milliseconds timeout) {
-  const auto deadline = std::chrono::steady_clock::now() + timeout;
-  std::string received = std::exchange(rest_, {});
-  while (received.size() < bytes && receive_some(received, deadline)) {
-  }
-  if (received.size() > bytes) {
-    rest_ = received.substr(bytes);
-    received.resize(bytes);
-  }
-  return received;
-}
-
-std::string RawClient::receive_to_end(bool& closed, std::chrono::milliseconds timeout) {
-  const auto deadline = std::chrono::steady_clock::now() + timeout;
-  std::string received = std::exchange(rest_, {});
-  while (receive_some(received, deadline)) {
-  }
-  closed = ended_;
-  return received;
 }
 
 void RawClient::shut_write() {

@@ -1,11 +1,11 @@
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "base/unique_fd.h"
+#include "tests/integration/broker/byte_reader.h"
 
 namespace feedvault::broker::testing {
 
@@ -14,7 +14,7 @@ inline constexpr const char* kQuiet = "CONNECT {\"verbose\":false}\r\n";
 
 /// A client that speaks bytes: for tests of what exactly goes over the wire. Throws
 /// std::runtime_error where a server does not even accept it.
-class RawClient {
+class RawClient final : public ByteReader {
  public:
   enum class Greeting : std::uint8_t { kInfo, kNone };
   /// Connects and reads the INFO line, if the server speaks first.
@@ -23,30 +23,17 @@ class RawClient {
   const std::string& info() const { return info_; }
   /// False when the server has closed; what was sent until then may be lost.
   bool send(std::string_view bytes);
-  /// Reads until `text` is the end of what was received since the last call, or time is up, or the
-  /// server closes. Returns what was received.
-  std::string receive_until(std::string_view text,
-                            std::chrono::milliseconds timeout = std::chrono::seconds(5));
-  /// Reads until `bytes` have come, or time is up, or the server closes.
-  std::string receive(std::size_t bytes,
-                      std::chrono::milliseconds timeout = std::chrono::seconds(5));
-  /// Reads all until the server closes; false in `closed` when it did not in time.
-  std::string receive_to_end(bool& closed,
-                             std::chrono::milliseconds timeout = std::chrono::seconds(5));
-  /// Whatever comes next; empty when nothing does in time, or the server closes.
-  std::string receive_some(std::chrono::milliseconds timeout = std::chrono::seconds(5));
   bool ended() const { return ended_; }
   /// Half-closes: no more will be sent.
   void shut_write();
   int fd() const { return fd_.get(); }
 
  private:
-  /// Appends what comes before the deadline; false at the end of the stream or of the time.
-  bool receive_some(std::string& into, std::chrono::steady_clock::time_point deadline);
+  bool receive_more(std::string& into, Deadline deadline) override;
+  bool closed_properly() const override { return ended_; }
 
   UniqueFd fd_;
   std::string info_;
-  std::string rest_;
   bool ended_ = false;
 };
 

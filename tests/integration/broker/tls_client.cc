@@ -10,12 +10,6 @@
 namespace feedvault::broker::testing {
 namespace {
 
-using Deadline = std::chrono::steady_clock::time_point;
-
-Deadline in(std::chrono::milliseconds timeout) {
-  return std::chrono::steady_clock::now() + timeout;
-}
-
 void require(bool done, const char* what) {
   if (!done) {
     throw std::runtime_error(std::string("tls client: ") + what);
@@ -117,7 +111,7 @@ bool TlsClient::send(std::string_view text, std::size_t piece) {
   return ::SSL_write_ex(ssl_, text.data(), text.size(), &written) == 1 && flush(piece);
 }
 
-bool TlsClient::receive_some(std::string& into, Deadline deadline) {
+bool TlsClient::receive_more(std::string& into, Deadline deadline) {
   std::array<char, 65536> buffer;
   for (;;) {
     ::ERR_clear_error();
@@ -141,47 +135,6 @@ bool TlsClient::receive_some(std::string& into, Deadline deadline) {
       return false;
     }
   }
-}
-
-std::string TlsClient::receive_some(std::chrono::milliseconds timeout) {
-  std::string received = std::exchange(rest_, {});
-  if (received.empty()) {
-    receive_some(received, in(timeout));
-  }
-  return received;
-}
-
-std::string TlsClient::receive_until(std::string_view text, std::chrono::milliseconds timeout) {
-  const Deadline deadline = in(timeout);
-  std::string received = std::exchange(rest_, {});
-  const auto there = [&] {
-    return received.size() >= text.size() &&
-           received.compare(received.size() - text.size(), text.size(), text) == 0;
-  };
-  while (!there() && receive_some(received, deadline)) {
-  }
-  return received;
-}
-
-std::string TlsClient::receive(std::size_t bytes, std::chrono::milliseconds timeout) {
-  const Deadline deadline = in(timeout);
-  std::string received = std::exchange(rest_, {});
-  while (received.size() < bytes && receive_some(received, deadline)) {
-  }
-  if (received.size() > bytes) {
-    rest_ = received.substr(bytes);
-    received.resize(bytes);
-  }
-  return received;
-}
-
-std::string TlsClient::receive_to_end(bool& closed) {
-  const Deadline deadline = in(std::chrono::seconds(5));
-  std::string received = std::exchange(rest_, {});
-  while (receive_some(received, deadline)) {
-  }
-  closed = error_ == "close_notify";
-  return received;
 }
 
 bool TlsClient::update_keys() {

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <chrono>
 #include <string>
 #include <string_view>
 
+#include "tests/integration/broker/byte_reader.h"
 #include "tests/integration/broker/raw_client.h"
 #include "tests/support/certificates.h"
 
@@ -15,7 +15,7 @@ namespace feedvault::broker::testing {
 
 /// TLS in OpenSSL's memory between a test and its RawClient, so that the test decides which bytes
 /// leave when. One thread.
-class TlsClient {
+class TlsClient final : public ByteReader {
  public:
   struct Options {
     std::string ca_file;                            // empty: any server is trusted
@@ -24,9 +24,7 @@ class TlsClient {
   };
   /// Over `raw`, whose INFO has been read. `raw` must outlive this.
   TlsClient(RawClient& raw, const Options& options);
-  ~TlsClient();
-  TlsClient(const TlsClient&) = delete;
-  TlsClient& operator=(const TlsClient&) = delete;
+  ~TlsClient() override;
 
   /// Sends what it sends in pieces of `piece` bytes. False when either side is not content; error()
   /// says why. With TLS 1.3 the server's refusal only shows at the first receive.
@@ -36,15 +34,6 @@ class TlsClient {
 
   /// One record of plain text at most 16 KB, or several; in pieces of `piece` bytes.
   bool send(std::string_view text, std::size_t piece = SIZE_MAX);
-  /// As RawClient's, of the plain text.
-  std::string receive_until(std::string_view text,
-                            std::chrono::milliseconds timeout = std::chrono::seconds(5));
-  std::string receive(std::size_t bytes,
-                      std::chrono::milliseconds timeout = std::chrono::seconds(10));
-  /// Whatever comes next; empty when nothing does in time, or at the end.
-  std::string receive_some(std::chrono::milliseconds timeout);
-  /// Until the server ends TLS (`closed`: properly, with close_notify) or the connection.
-  std::string receive_to_end(bool& closed);
   /// Asks for new keys in the middle of everything (TLS 1.3).
   bool update_keys();
   void close_notify();
@@ -54,15 +43,15 @@ class TlsClient {
 
  private:
   bool flush(std::size_t piece);
-  bool receive_some(std::string& into, std::chrono::steady_clock::time_point deadline);
-  bool feed(std::chrono::steady_clock::time_point deadline);
+  bool receive_more(std::string& into, Deadline deadline) override;
+  bool closed_properly() const override { return error_ == "close_notify"; }
+  bool feed(Deadline deadline);
 
   RawClient& raw_;
   ssl_ctx_st* context_;
   ssl_st* ssl_;
   bio_st* in_;   // owned by ssl_
   bio_st* out_;  // owned by ssl_
-  std::string rest_;
   std::string error_;
 };
 

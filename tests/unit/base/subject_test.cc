@@ -89,9 +89,38 @@ TEST(Subject, OverlapAgreesWithTryingEverySubject) {
     bool common = false;
     for (const std::string& subject : subjects) {
       common = common || (matches(a, subject) && matches(b, subject));
+      ASSERT_EQ(subject_matches(a, subject), matches(a, subject)) << a << " and " << subject;
     }
     ASSERT_EQ(subjects_overlap(a, b), common) << a << " and " << b;
   }
+}
+
+TEST(Subject, HasAWildcardWhereAWholeTokenIsOne) {
+  for (const char* subject : {"*", ">", "a.*", "*.a", "a.*.b", "a.>"}) {
+    EXPECT_TRUE(has_wildcard(subject)) << subject;
+  }
+  for (const char* subject : {"a", "a*", "*a.b", "a.b>", "a.>b"}) {
+    EXPECT_FALSE(has_wildcard(subject)) << subject;
+  }
+}
+
+TEST(Subject, IsMatchedTokenByToken) {
+  EXPECT_TRUE(subject_matches("a", "a"));
+  EXPECT_FALSE(subject_matches("a", "b"));
+  EXPECT_FALSE(subject_matches("a", "a.b"));
+  EXPECT_FALSE(subject_matches("a.b", "a"));
+  EXPECT_TRUE(subject_matches("a.*", "a.b"));
+  EXPECT_FALSE(subject_matches("a.*", "a"));
+  EXPECT_FALSE(subject_matches("a.*", "a.b.c"));
+  EXPECT_TRUE(subject_matches("*.b", "a.b"));
+  EXPECT_TRUE(subject_matches("a.>", "a.b"));
+  EXPECT_TRUE(subject_matches("a.>", "a.b.c"));
+  EXPECT_FALSE(subject_matches("a.>", "a"));
+  EXPECT_TRUE(subject_matches(">", "a"));
+  EXPECT_TRUE(subject_matches("*.*.>", "a.b.c.d"));
+  EXPECT_FALSE(subject_matches("*.*.>", "a.b"));
+  EXPECT_FALSE(subject_matches("a*", "ab"));
+  EXPECT_TRUE(subject_matches("a*", "a*"));
 }
 
 }  // namespace

@@ -1,7 +1,5 @@
 #include "broker/monitoring.h"
 
-#include <sys/socket.h>
-
 #include <chrono>
 #include <string>
 
@@ -9,9 +7,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "base/unique_fd.h"
 #include "broker/monitoring_format.h"
-#include "tests/support/loopback.h"
+#include "tests/support/http_get.h"
 
 namespace feedvault::broker {
 namespace {
@@ -545,22 +542,6 @@ TEST(ProcessUsage, MeasuresItself) {
   EXPECT_GT(usage.sample().cpu_percent, 0.5);
 }
 
-// The whole answer, with its head.
-std::string http_get(std::uint16_t port, const std::string& target) {
-  const UniqueFd fd = testing::connect_loopback(port);
-  if (!fd.valid()) {
-    return "(cannot connect)";
-  }
-  const std::string request = "GET " + target + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-  (void)::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL);
-  std::string answer;
-  char buffer[4096];
-  for (ssize_t n = 0; (n = ::recv(fd.get(), buffer, sizeof buffer, 0)) > 0;) {
-    answer.append(buffer, static_cast<std::size_t>(n));
-  }
-  return answer;
-}
-
 TEST(MonitoringServer, AnswersBelowItsBasePath) {
   FakeSource source;
   Monitoring monitoring(source);
@@ -571,10 +552,12 @@ TEST(MonitoringServer, AnswersBelowItsBasePath) {
   options.monitoring.base_path = "/nats/";
   const auto server = serve_monitoring(options, monitoring);
   ASSERT_TRUE(server.has_value()) << server.status().message();
-  const auto get = [&](const std::string& target) { return http_get((*server)->port(), target); };
-  EXPECT_THAT(get("/nats/healthz?callback=x"), HasSubstr("\r\n\r\nx({\"status\":\"ok\"})"));
-  EXPECT_THAT(get("/healthz"), HasSubstr("404"));
-  EXPECT_THAT(get("/nats/connz?limit=7"), HasSubstr("\"limit\": 7"));
+  const auto get = [&](const std::string& target) {
+    return testing::http_get((*server)->port(), target);
+  };
+  EXPECT_EQ(get("/nats/healthz?callback=x").body, "x({\"status\":\"ok\"})");
+  EXPECT_EQ(get("/healthz").status, 404);
+  EXPECT_THAT(get("/nats/connz?limit=7").body, HasSubstr("\"limit\": 7"));
   options.monitoring.port = (*server)->port();
   EXPECT_EQ(serve_monitoring(options, monitoring).status().code(), StatusCode::kUnavailable);
 }

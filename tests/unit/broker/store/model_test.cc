@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/subject.h"
 #include "tests/unit/broker/store/log_model.h"
 
 namespace feedvault::broker::store {

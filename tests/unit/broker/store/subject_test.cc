@@ -12,25 +12,6 @@
 namespace feedvault::broker::store {
 namespace {
 
-TEST(SubjectFilter, MatchesTokenByToken) {
-  EXPECT_TRUE(subject_matches("a", "a"));
-  EXPECT_FALSE(subject_matches("a", "b"));
-  EXPECT_FALSE(subject_matches("a", "a.b"));
-  EXPECT_FALSE(subject_matches("a.b", "a"));
-  EXPECT_TRUE(subject_matches("a.*", "a.b"));
-  EXPECT_FALSE(subject_matches("a.*", "a"));
-  EXPECT_FALSE(subject_matches("a.*", "a.b.c"));
-  EXPECT_TRUE(subject_matches("*.b", "a.b"));
-  EXPECT_TRUE(subject_matches("a.>", "a.b"));
-  EXPECT_TRUE(subject_matches("a.>", "a.b.c"));
-  EXPECT_FALSE(subject_matches("a.>", "a"));
-  EXPECT_TRUE(subject_matches(">", "a"));
-  EXPECT_TRUE(subject_matches("*.*.>", "a.b.c.d"));
-  EXPECT_FALSE(subject_matches("*.*.>", "a.b"));
-  EXPECT_FALSE(subject_matches("a*", "ab"));
-  EXPECT_TRUE(subject_matches("a*", "a*"));
-}
-
 TEST(SubjectFilter, KnowsItsOnlySubject) {
   EXPECT_EQ(SubjectFilter("a.b").only_subject(), "a.b");
   EXPECT_EQ(SubjectFilter("a.*").only_subject(), "");

@@ -1,6 +1,5 @@
-#include "tests/integration/broker/http_get.h"
+#include "tests/support/http_get.h"
 
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -8,21 +7,17 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "base/unique_fd.h"
+#include "tests/support/loopback.h"
 
-namespace feedvault::broker::testing {
+namespace feedvault::testing {
 
-HttpAnswer http_get(std::uint16_t port, const std::string& target) {
-  const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  timeval limit{.tv_sec = 10, .tv_usec = 0};
-  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+HttpAnswer http_get(std::uint16_t port, const std::string& target, std::chrono::seconds patience) {
+  const UniqueFd fd = connect_loopback(port);
+  if (!fd.valid()) {
     return {};
   }
+  const timeval limit{.tv_sec = patience.count(), .tv_usec = 0};
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   // HTTP/1.0: the answer ends with the connection, and comes in one piece.
   const std::string request = "GET " + target + " HTTP/1.0\r\nHost: localhost\r\n\r\n";
   if (::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) < 0) {
@@ -47,4 +42,4 @@ HttpAnswer http_get(std::uint16_t port, const std::string& target) {
   return answer;
 }
 
-}  // namespace feedvault::broker::testing
+}  // namespace feedvault::testing
