@@ -80,6 +80,26 @@ bool subject_matches(std::string_view filter, std::string_view subject) {
   }
 }
 
+bool subject_is_subset(std::string_view filter, std::string_view subject) {
+  bool filter_end = false;
+  bool subject_end = false;
+  for (;;) {
+    std::string_view wanted;
+    std::string_view token;
+    const bool filter_has = take_token(filter, filter_end, wanted);
+    const bool subject_has = take_token(subject, subject_end, token);
+    if (!filter_has || !subject_has) {
+      return filter_has == subject_has;
+    }
+    if (wanted == ">" && filter_end) {
+      return true;
+    }
+    if (token == ">" || (wanted != "*" && wanted != token)) {
+      return false;
+    }
+  }
+}
+
 bool subjects_overlap(std::string_view a, std::string_view b) {
   bool a_end = false;
   bool b_end = false;

@@ -17,6 +17,10 @@ bool has_wildcard(std::string_view subject);
 /// Is `subject`, taken literally, matched by `filter`? Both must be valid.
 bool subject_matches(std::string_view filter, std::string_view subject);
 
+/// Is every subject that `subject` (perhaps with wildcards) matches also matched by `filter`? Both
+/// must be valid.
+bool subject_is_subset(std::string_view filter, std::string_view subject);
+
 /// True when some subject is matched by both. Both must be valid.
 bool subjects_overlap(std::string_view a, std::string_view b);
 
