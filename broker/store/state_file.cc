@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/mutex.h"
 #include "broker/store/crc32c.h"
 #include "broker/store/format.h"
 
@@ -16,7 +17,8 @@ constexpr std::string_view kMagic = "FVSTATE1";
 constexpr std::size_t kHeaderBytes = 24;
 constexpr std::size_t kRecordBytes = 24;  // before the text
 constexpr std::size_t kTextBytesMax = 64U << 20U;
-constexpr std::uint64_t kFileBytesMin = 64U << 10U;  // below this a new file does not pay
+// Below this a new file does not pay: making one takes two syncs, in the middle of things.
+constexpr std::uint64_t kFileBytesMin = 512U << 10U;
 constexpr std::uint64_t kSnapshotsAFile = 8;
 
 enum class Kind : std::uint32_t { kSnapshot = 1, kChange = 2 };
@@ -154,19 +156,41 @@ std::string folder_of(const std::string& path) {
 
 }  // namespace
 
+/// A file that two threads may sync. The kernel tells of a lost page once, so whoever syncs next
+/// must know that somebody else was told.
+class SyncedFile {
+ public:
+  explicit SyncedFile(std::unique_ptr<File> file) : file_(std::move(file)) {}
+
+  File& file() const { return *file_; }
+
+  Status sync() EXCLUDES_LOCK(mutex_) {
+    const MutexLock lock(mutex_);
+    if (failure_.ok()) {
+      failure_ = file_->sync();
+    }
+    return failure_;
+  }
+
+ private:
+  const std::unique_ptr<File> file_;
+  Mutex mutex_;
+  Status failure_ GUARDED_BY(mutex_);
+};
+
 struct StateFile::State {
   State(FileSystem& file_system, std::string file_path)
       : fs(file_system), path(std::move(file_path)) {}
 
   FileSystem& fs;
   const std::string path;
-  std::unique_ptr<File> file;
+  std::shared_ptr<SyncedFile> file;  // shared with Syncs under way
   std::uint32_t seed = 0;
   std::uint64_t generation = 0;
-  std::uint64_t end = 0;  // where the next record goes
+  std::uint64_t synced = 0;  // generation
+  std::uint64_t end = 0;     // where the next record goes
   std::uint64_t snapshot_bytes = 0;
   std::uint64_t change_bytes = 0;
-  bool unsynced = false;
   bool longer = false;  // the file has bytes behind `end`
   Status failure;
 
@@ -208,14 +232,13 @@ Result<std::unique_ptr<StateFile>> StateFile::open(FileSystem& fs,
     Parsed parsed = parse(bytes);
     state->generation = parsed.contents.generation;
     if (parsed.salt.has_value() && parsed.snapshot_bytes != 0) {
-      state->file = std::move(*file);
+      state->file = std::make_shared<SyncedFile>(std::move(*file));
       state->seed = checksum_seed(*parsed.salt);
       state->end = parsed.end;
       state->snapshot_bytes = parsed.snapshot_bytes;
       state->change_bytes = parsed.change_bytes;
       state->longer = bytes.size() > parsed.end;
-      // What a killed process wrote may be in memory only.
-      state->unsynced = true;
+      // What a killed process wrote may be in memory only: nothing counts as synced.
     }
     contents = std::move(parsed.contents);
   }
@@ -224,28 +247,28 @@ Result<std::unique_ptr<StateFile>> StateFile::open(FileSystem& fs,
 
 Status StateFile::State::sync() {
   RETURN_IF_ERROR(failure);
-  if (!unsynced || file == nullptr) {
+  if (synced == generation || file == nullptr) {
     return {};
   }
   const Status status = file->sync();
   if (!status.ok()) {
     return stop(status);
   }
-  unsynced = false;
+  synced = generation;
   return {};
 }
 
 Status StateFile::State::append(Kind kind, std::string_view text, Promise promise) {
   if (longer) {
     // A stale record behind the new one must not look like its successor.
-    const Status status = file->truncate(end);
+    const Status status = file->file().truncate(end);
     if (!status.ok()) {
       return stop(status);
     }
     longer = false;
   }
   const std::string record = encode_record(kind, generation + 1, text, seed);
-  Status status = file->write_at(end, record);
+  Status status = file->file().write_at(end, record);
   if (status.code() == StatusCode::kExhausted) {
     longer = true;
     return status;
@@ -255,7 +278,6 @@ Status StateFile::State::append(Kind kind, std::string_view text, Promise promis
   }
   ++generation;
   end += record.size();
-  unsynced = true;
   snapshot_bytes = kind == Kind::kSnapshot ? record.size() : snapshot_bytes;
   change_bytes = kind == Kind::kSnapshot ? 0 : change_bytes + record.size();
   return promise == Promise::kSynced ? sync() : Status();
@@ -292,13 +314,13 @@ Status StateFile::State::replace(std::string_view text) {
   if (!status.ok()) {
     return stop(status);
   }
-  file = std::move(made);
+  file = std::make_shared<SyncedFile>(std::move(made));
   seed = checksum_seed(salt);
   ++generation;
+  synced = generation;
   end = bytes.size();
   snapshot_bytes = bytes.size();
   change_bytes = 0;
-  unsynced = false;
   longer = false;
   return {};
 }
@@ -329,6 +351,32 @@ Status StateFile::write_change(std::string_view change, Promise promise) {
 
 Status StateFile::sync() {
   return state_->sync();
+}
+
+Status StateFile::Sync::run() const {
+  return file_ == nullptr ? Status() : file_->sync();
+}
+
+StateFile::Sync StateFile::begin_sync() const {
+  Sync sync;
+  sync.file_ = state_->file;
+  sync.generation_ = state_->generation;
+  return sync;
+}
+
+Status StateFile::end_sync(const Sync& sync, const Status& result) {
+  State& s = *state_;
+  RETURN_IF_ERROR(s.failure);
+  if (!result.ok() && sync.file_ == s.file) {
+    return s.stop(result);
+  }
+  // A file that was replaced meanwhile does not matter: its successor was durable at once.
+  s.synced = std::max(s.synced, sync.file_ == s.file ? sync.generation_ : 0);
+  return {};
+}
+
+std::uint64_t StateFile::synced_generation() const {
+  return state_->synced;
 }
 
 bool StateFile::wants_snapshot() const {

@@ -59,10 +59,30 @@ class StateFile {
   /// Makes everything written so far durable.
   Status sync();
 
+  /// What was written before begin_sync(), on its way to the disk. run() may be called on another
+  /// thread, beside every method of the file and after its end; the rest is the file's thread's.
+  class Sync {
+   public:
+    /// Blocks.
+    Status run() const;
+
+   private:
+    friend class StateFile;
+    std::shared_ptr<class SyncedFile> file_;
+    std::uint64_t generation_ = 0;
+  };
+  /// Several may be under way.
+  Sync begin_sync() const;
+  /// After run(), with what it returned. Durable up to generation() at the time of begin_sync()
+  /// when this is ok.
+  Status end_sync(const Sync& sync, const Status& result);
+
   /// The changes take more room than the snapshot: time for a new one.
   bool wants_snapshot() const;
   /// Counts every record ever written.
   std::uint64_t generation() const;
+  /// Up to here they are durable.
+  std::uint64_t synced_generation() const;
 
  private:
   struct State;

@@ -1,6 +1,7 @@
 #include "broker/store/state_file.h"
 
 #include <random>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -83,11 +84,11 @@ TEST_F(State, ThePromiseDecidesWhatAPowerCutLeaves) {
 
 TEST_F(State, StaysSmall) {
   open();
-  for (int i = 0; i < 5000; ++i) {
+  for (int i = 0; i < 10000; ++i) {
     ASSERT_OK(file_->write_snapshot(std::string(100, 'x') + std::to_string(i), Promise::kWritten));
   }
-  EXPECT_LT(fs_.total_bytes(), 100'000U);
-  EXPECT_EQ(open().snapshot, std::string(100, 'x') + "4999");
+  EXPECT_LT(fs_.total_bytes(), 600'000U);
+  EXPECT_EQ(open().snapshot, std::string(100, 'x') + "9999");
 }
 
 TEST_F(State, SaysWhenASnapshotPays) {
@@ -204,6 +205,51 @@ TEST_F(State, SurvivesPowerCutsAnywhere) {
       fs.restart();
     }
   }
+}
+
+TEST_F(State, IsDurableAfterASyncOnAnotherThreadAndNotBefore) {
+  open();
+  ASSERT_OK(file_->write_snapshot("base", Promise::kSynced));
+  ASSERT_OK(file_->write_change("one", Promise::kWritten));
+  const StateFile::Sync sync = file_->begin_sync();
+  Status result;
+  std::thread other([&] { result = sync.run(); });
+  other.join();
+  ASSERT_OK(file_->write_change("two", Promise::kWritten));
+  EXPECT_EQ(file_->synced_generation(), 1U);
+  ASSERT_OK(file_->end_sync(sync, result));
+  EXPECT_EQ(file_->synced_generation(), 2U);
+  EXPECT_EQ(after_power_cut().changes, std::vector<std::string>{"one"});
+}
+
+TEST_F(State, ASyncOutlivesTheFileThatANewOneReplaced) {
+  open();
+  ASSERT_OK(file_->write_snapshot("base", Promise::kSynced));
+  const StateFile::Sync sync = file_->begin_sync();
+  ASSERT_OK(file_->write_change(std::string(600'000, 'x'), Promise::kWritten));
+  ASSERT_OK(file_->write_snapshot("next", Promise::kWritten));
+  ASSERT_OK(file_->end_sync(sync, sync.run()));
+  EXPECT_EQ(file_->synced_generation(), file_->generation());
+  const StateFile::Sync late = file_->begin_sync();
+  file_.reset();
+  EXPECT_OK(late.run());
+}
+
+TEST_F(State, StopsWhenTheOtherThreadsSyncFails) {
+  open();
+  ASSERT_OK(file_->write_snapshot("base", Promise::kSynced));
+  ASSERT_OK(file_->write_change("one", Promise::kWritten));
+  const StateFile::Sync sync = file_->begin_sync();
+  fs_.set_fault([](PowerLossFileSystem::Op op, const std::string&) {
+    return op == PowerLossFileSystem::Op::kSync ? io_error("the disk is gone") : Status();
+  });
+  const Status result = sync.run();
+  EXPECT_EQ(result.code(), StatusCode::kIo);
+  // The kernel tells once. A later sync of the same file must not believe that all is well.
+  fs_.set_fault(nullptr);
+  EXPECT_EQ(file_->sync().code(), StatusCode::kIo);
+  EXPECT_EQ(file_->end_sync(sync, result).code(), StatusCode::kIo);
+  EXPECT_EQ(file_->write_change("two", Promise::kWritten).code(), StatusCode::kIo);
 }
 
 }  // namespace
