@@ -1,0 +1,124 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "broker/streams/api_error.h"
+#include "broker/streams/consumer.h"
+#include "broker/streams/stream_consumers.h"
+
+namespace feedvault::broker::streams {
+
+class Stream;
+
+/// All consumers of one stream, by name. Owned by the stream; same thread.
+///
+/// The loop's part, besides the calls of Stream that reach this:
+///   - before its output leaves for other threads: flush();
+///   - when wants_sync() says so: begin_sync(), run() on the sync thread, end_sync() with its
+///     result. That is how acknowledgements that wait for an answer get it;
+///   - when somebody subscribes to, or leaves, a push consumer's deliver subject:
+///     on_interest_changed(). (They also look for themselves, a few times a second.)
+class ConsumerSet final : public StreamConsumers {
+ public:
+  /// For StreamOptions::consumers. Reads back what is stored; a consumer that cannot be read is
+  /// left where it is and told of by unusable().
+  static Result<std::unique_ptr<StreamConsumers>> open(Stream& stream);
+
+  ~ConsumerSet() override;
+  ConsumerSet(const ConsumerSet&) = delete;
+  ConsumerSet& operator=(const ConsumerSet&) = delete;
+
+  enum class CreateAction : std::uint8_t { kCreateOrUpdate, kCreate, kUpdate };
+  struct Created {
+    Consumer* consumer = nullptr;
+    bool existed = false;
+  };
+  /// The API's CONSUMER.CREATE and its kin: checks the configuration, fills in defaults, creates or
+  /// updates. A config without any name makes an ephemeral one with a name of its own. Durable on
+  /// return, unless it is in memory.
+  ApiResult<Created> create(ConsumerConfig config, CreateAction action);
+  /// CONSUMER.DELETE. Who waits is told; the consumer is gone.
+  std::optional<ApiError> remove(std::string_view name);
+  /// CONSUMER.PAUSE: until this Unix time, or nothing to go on. The consumer.
+  ApiResult<Consumer*> pause(std::string_view name, std::optional<std::int64_t> until_ns);
+
+  /// nullptr when there is none.
+  Consumer* find(std::string_view name) const;
+  /// Sorted by name.
+  std::vector<Consumer*> list() const;
+
+  /// Of the consumers whose deliver subject matches: somebody came or went.
+  void on_interest_changed(std::string_view deliver_subject);
+
+  /// Hands the state of all consumers to the operating system.
+  void flush();
+
+  /// States on their way to the disk. run() is for another thread, once.
+  class Sync {
+   public:
+    void run();
+
+   private:
+    friend class ConsumerSet;
+    struct One {
+      std::string consumer;
+      std::int64_t created_ns = 0;  // tells it from a later one of that name
+      store::StateFile::Sync sync;
+      Status result;
+    };
+    std::vector<One> all_;
+  };
+  bool wants_sync() const;
+  /// Of all consumers that have something to sync. flush() is included.
+  Sync begin_sync();
+  void end_sync(Sync sync);
+
+  struct Unusable {
+    std::string path;
+    Status why;
+  };
+  const std::vector<Unusable>& unusable() const { return unusable_; }
+  /// Consumers whose file held an older state than the last one.
+  const std::vector<std::string>& damaged() const { return damaged_; }
+
+  // StreamConsumers
+  std::size_t count() const override { return consumers_.size(); }
+  void on_visible() override;
+  void on_removed(StreamSeq first, StreamSeq last) override;
+  void on_config_changed() override;
+  void on_stream_deleted() override;
+  void on_shutdown() override;
+  bool wants(std::string_view subject) const override;
+  bool needs(StreamSeq seq, std::string_view subject) const override;
+  bool is_done(StreamSeq seq, std::string_view subject) const override;
+  SteadyTime next_deadline() const override;
+  void on_timer() override;
+
+ private:
+  explicit ConsumerSet(Stream& stream) : stream_(stream) {}
+  Status open_all();
+  ApiResult<Created> update(Consumer& consumer, const ConsumerConfig& config);
+  std::optional<ApiError> check_against_others(const ConsumerConfig& config) const;
+  std::string new_name() const;
+  std::string new_path();
+  void erase(Consumer& consumer);
+
+  Stream& stream_;
+  std::map<std::string, std::unique_ptr<Consumer>, std::less<>> consumers_;
+  std::uint64_t last_file_ = 0;
+  std::vector<Unusable> unusable_;
+  std::vector<std::string> damaged_;
+};
+
+/// The stream was made with ConsumerSet::open.
+ConsumerSet& consumers_of(Stream& stream);
+
+}  // namespace feedvault::broker::streams
