@@ -104,6 +104,12 @@ void Connection::on_events(std::uint32_t events) {
 void Connection::on_broken_while_paused() {
   if ((pauses_ & kPauseAuth) != 0) {
     close(close_reasons::kClientClosed);
+  } else if (held() || (pauses_ & kPauseStopped) != 0) {
+    // What it sent before is read when there is room for it.
+    if (!muted_) {
+      host_.mute(*this);
+      muted_ = true;
+    }
   } else if (pauses_ == kPauseStall) {
     resume_reading();
     read_available();
@@ -493,6 +499,25 @@ void Connection::resume_input() {
   host_.after_input(*this);
 }
 
+void Connection::hold(Hold why) {
+  set_pause(why == Hold::kLoop ? kPauseStreams : kPauseStream, true);
+}
+
+void Connection::release(Hold why) {
+  last_activity_ = host_.now();  // it could not say that it lives
+  pings_out_ = 0;
+  set_pause(why == Hold::kLoop ? kPauseStreams : kPauseStream, false);
+}
+
+void Connection::refuse_publish(std::string_view text) {
+  // Clients take most errors for the end of their connection; what begins like this they report.
+  constexpr auto kRefusalInterval = std::chrono::seconds(1);
+  if (host_.now() >= next_refusal_) {
+    next_refusal_ = host_.now() + kRefusalInterval;
+    permission_violation("Permissions Violation for Publish to " + std::string(text));
+  }
+}
+
 void Connection::set_pause(Pause pause, bool on) {
   pauses_ = static_cast<std::uint8_t>(on ? pauses_ | pause : pauses_ & ~pause);
   update_watch();
@@ -513,6 +538,7 @@ void Connection::update_watch() {
   if (read != watching_read_ || write != watching_write_) {
     watching_read_ = read;
     watching_write_ = write;
+    muted_ = false;
     host_.watch(*this, read, write);
   }
 }
@@ -613,6 +639,9 @@ void Connection::check_ping() {
   const SteadyTime now = host_.now();
   const TimeoutOptions& timeouts = host_.options->timeouts;
   next_ping_ = now + timeouts.ping_interval;
+  if (held()) {
+    return;  // an answer would not be read
+  }
   if (rtt_measured_ && now - last_activity_ < timeouts.ping_interval) {
     next_ping_ = last_activity_ + timeouts.ping_interval;
     return;  // who talks is alive

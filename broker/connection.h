@@ -51,6 +51,8 @@ class ConnectionHost {
   /// The connection has something to be flushed at the turn's end.
   virtual void mark_dirty(Connection& connection) = 0;
   virtual void watch(Connection& connection, bool readable, bool writable) = 0;
+  /// Says nothing more about its socket until the next watch(), not even that it is broken.
+  virtual void mute(Connection& connection) = 0;
   virtual void schedule(Connection& connection, SteadyTime when) = 0;
   /// The connection has stopped: take its subscriptions out at the turn's end, then call
   /// Connection::wind_up().
@@ -134,6 +136,19 @@ class Connection final : public EventHandler, public ParserSink, public Timer {
   /// their turn. At most one read is held.
   void suspend_input();
   void resume_input();
+  /// Reads nothing until release(), however long that takes: the streams it publishes to are behind
+  /// and nothing shall be dropped. Meanwhile it counts as alive.
+  enum class Hold : std::uint8_t {
+    kLoop,    // all streams together have too much to do
+    kStream,  // one stream has no room for what this client published
+  };
+  void hold(Hold why);
+  void release(Hold why);
+  bool held() const { return (pauses_ & (kPauseStreams | kPauseStream)) != 0; }
+  /// For the rest of its life: nothing more is taken from it.
+  void stop_reading() { set_pause(kPauseStopped, true); }
+  /// Tells the client what the streams did not take; at most one a second.
+  void refuse_publish(std::string_view text);
   /// Frees subscriptions whose last message has been delivered.
   void forget_expired(Subscription& subscription);
   /// How long producers should wait for this receiver, if nobody tells them that it has caught up;
@@ -165,7 +180,14 @@ class Connection final : public EventHandler, public ParserSink, public Timer {
 
  private:
   enum class Phase : std::uint8_t { kOpen, kClosing, kLingering, kFinished };
-  enum Pause : std::uint8_t { kPauseAuth = 1, kPauseStall = 2, kPauseTurn = 4 };
+  enum Pause : std::uint8_t {
+    kPauseAuth = 1,
+    kPauseStall = 2,
+    kPauseTurn = 4,
+    kPauseStreams = 8,
+    kPauseStream = 16,
+    kPauseStopped = 32,
+  };
 
   bool on_connect(std::string_view json) override;
   bool on_info(std::string_view json) override;
@@ -234,6 +256,7 @@ class Connection final : public EventHandler, public ParserSink, public Timer {
   SteadyTime ping_sent_;
   SteadyTime last_progress_;  // of writing
   SteadyTime linger_until_;
+  SteadyTime next_refusal_;  // of a publish may be told
   SteadyTime drain_window_begin_;
   std::size_t drained_ = 0;     // in the current drain window
   std::size_t drained_before_;  // in the one before
@@ -260,6 +283,7 @@ class Connection final : public EventHandler, public ParserSink, public Timer {
   bool peer_ended_ = false;
   bool watching_read_ = true;
   bool watching_write_ = false;
+  bool muted_ = false;  // broken while held: epoll is not to say so again
 };
 
 }  // namespace feedvault::broker

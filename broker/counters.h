@@ -36,6 +36,7 @@ struct alignas(64) LoopCounters {
   LocalCounter permission_violations;
   LocalCounter protocol_errors;
   LocalCounter no_responders;
+  LocalCounter held_producers;  // times that one had to wait for the streams
   LocalCounter cache_lookups;
   LocalCounter cache_hits;
   LocalCounter cached_matches;  // now

@@ -78,6 +78,22 @@ inline constexpr std::size_t kOutboxBytesMax = 512U << 10U;
 inline constexpr std::size_t kInboxBytesMax = 4U << 20U;
 static_assert(kInboxBytesMax >= 2 * kOutboxBytesMax);
 
+/// What waits for the streams' loop, in the same bytes. Above the first, who publishes to a stream
+/// is not read from until half of it is worked off; above the second, whoever sends the loop
+/// anything: requests and acknowledgements go on a little longer. Each producer can be one read
+/// over it, and each loop one outbox.
+inline constexpr std::size_t kStreamInboxBytesMax = 16U << 20U;
+inline constexpr std::size_t kStreamInboxBytesHard = 2 * kStreamInboxBytesMax;
+static_assert(kStreamInboxBytesMax >= 8 * kOutboxBytesMax);
+/// The streams' loop stores and answers at least so often: bytes of its inbox worked off at once.
+inline constexpr std::size_t kStreamSliceBytes = 1U << 20U;
+/// While a loop of connections has more than this in its inbox, consumers deliver nothing. Below
+/// what makes publishers' loops wait.
+inline constexpr std::size_t kDeliveryInboxBytes = 2U << 20U;
+static_assert(kDeliveryInboxBytes <= kInboxBytesMax);
+/// At a graceful stop: how long messages that no disk takes may keep the program.
+inline constexpr std::chrono::seconds kStreamDrainTime{30};
+
 /// Literal and wildcard results that a loop remembers.
 inline constexpr std::size_t kMatchCacheSlots = 4096;
 static_assert((kMatchCacheSlots & (kMatchCacheSlots - 1)) == 0, "a slot is picked with a mask");

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/subject.h"
 #include "broker/limits.h"
 
 namespace feedvault::broker {
@@ -10,6 +11,7 @@ namespace {
 
 constexpr std::size_t kAlignment = alignof(std::uintptr_t);
 constexpr std::uintptr_t kQueueBit = 1;
+constexpr std::uint32_t kNoLoop = ~std::uint32_t{0};
 static_assert(alignof(Subscription) > kQueueBit);
 
 std::size_t padded(std::size_t bytes) {
@@ -119,8 +121,10 @@ std::string_view make_tail(const Publish& publish, std::string& scratch) {
 Router::Router(std::uint32_t loop,
                std::size_t loops,
                const std::array<SubjectIndex, kAccounts>& indexes,
-               bool cache_enabled)
+               bool cache_enabled,
+               Serves serves)
     : loop_(loop),
+      local_(serves == Serves::kConnections ? loop : kNoLoop),
       caches_{MatchCache(indexes[index_of(Account::kUsers)], cache_enabled),
               MatchCache(indexes[index_of(Account::kSystem)], /*enabled=*/false)},
       outboxes_(loops),
@@ -142,15 +146,28 @@ void Router::publish(Connection& from, const Publish& publish) {
 }
 
 bool Router::route(Connection& from, const Publish& publish) {
-  return carry(from.account(), publish, {&from, from.id(), loop_, 0}) > 0;
+  return carry(from.account(), publish.subject, publish, {&from, from.id(), loop_, 0}) > 0;
 }
 
 void Router::publish(Account account, const Publish& publish) {
-  carry(account, publish, {nullptr, 0, loop_, 0});
+  carry(account, publish.subject, publish, {nullptr, 0, loop_, 0});
 }
 
-std::size_t Router::carry(Account account, const Publish& publish, const Origin& origin) {
-  const MatchResult& found = caches_[index_of(account)].match(publish.subject);
+std::size_t Router::send(std::string_view to, const Publish& publish, std::uint64_t sender) {
+  return carry(Account::kUsers, to, publish, {nullptr, sender, loop_, 0});
+}
+
+bool Router::has_interest(std::string_view subject) {
+  const auto is_client = [](const Subscription* each) { return each->connection() != nullptr; };
+  const MatchResult& found = caches_[index_of(Account::kUsers)].match(subject);
+  return !found.queues.empty() || std::any_of(found.plain.begin(), found.plain.end(), is_client);
+}
+
+std::size_t Router::carry(Account account,
+                          std::string_view to,
+                          const Publish& publish,
+                          const Origin& origin) {
+  const MatchResult& found = caches_[index_of(account)].match(to);
   work_ += found.work;
   std::size_t reached = 0;
   if (!found.empty()) {
@@ -180,7 +197,7 @@ bool Router::deliver_to(Subscription& subscription,
                         const Publish& message,
                         const Origin& origin,
                         bool of_queue) {
-  if (subscription.loop() == loop_) {
+  if (subscription.loop() == local_) {
     Connection& connection = *subscription.connection();
     if (&connection == origin.connection && !connection.wants_echo()) {
       return false;
@@ -195,6 +212,10 @@ bool Router::deliver_to(Subscription& subscription,
   }
   outbox.add_target(subscription, of_queue);
   outbox_bytes_ += outbox.delivered_bytes() - before;
+  if (subscription.connection() == nullptr) {
+    ++to_streams_.messages;
+    to_streams_.captured += subscription.captures ? 1U : 0U;
+  }
   return true;
 }
 
@@ -225,7 +246,10 @@ void Router::deliver(const DeliveryBatch::Record& record) {
     const Origin origin{nullptr, record.from_connection, record.from_loop, record.retries + 1};
     std::fill(begun_.begin(), begun_.end(), false);
     MatchCache& cache = caches_[index_of(subscription.connection()->account())];
-    for (const QueueMembers& members : cache.match(record.message.subject).queues) {
+    // Streams deliver under the stored subject, which need not be the one that was listened to.
+    const std::string_view to = has_wildcard(subscription.subject()) ? record.message.subject
+                                                                           : subscription.subject();
+    for (const QueueMembers& members : cache.match(to).queues) {
       if (members.front()->queue() == subscription.queue()) {
         deliver_to_queue(members, record.message, origin);
       }

@@ -68,6 +68,7 @@ class DeliveryBatch {
   void add_target(Subscription& subscription, bool of_queue);
   /// The record at `at`, which moves to the next one; false at the end.
   bool next(std::size_t& at, Record& record) const;
+  bool at_end(std::size_t at) const { return at >= size_; }
 
  private:
   struct Head;
@@ -86,17 +87,27 @@ class DeliveryBatch {
 /// lock held.
 class Router {
  public:
+  enum class Serves : std::uint8_t {
+    kConnections,
+    kStreams,  // has no connections; what it publishes to itself goes through its own outbox, too
+  };
   /// `indexes` by account.
   Router(std::uint32_t loop,
          std::size_t loops,
          const std::array<SubjectIndex, kAccounts>& indexes,
-         bool cache_enabled);
+         bool cache_enabled,
+         Serves serves = Serves::kConnections);
 
   void publish(Connection& from, const Publish& publish);
   /// The same without a 503; true when somebody was reached.
   bool route(Connection& from, const Publish& publish);
   /// A message of the server's own.
   void publish(Account account, const Publish& publish);
+  /// To whoever listens to `to`, whatever the message's own subject is; how many that reached.
+  /// Receivers that take too little are reported under the name of `sender`.
+  std::size_t send(std::string_view to, const Publish& publish, std::uint64_t sender);
+  /// Does a client listen to that subject?
+  bool has_interest(std::string_view subject);
   /// Tells a client that nobody answers, if it has a subscription where it would hear that.
   void send_no_responders(Connection& to, std::string_view reply);
   /// Delivers what another loop's publishers sent to this loop's subscriptions.
@@ -110,6 +121,12 @@ class Router {
   std::size_t work() const { return work_; }
   void forget_work() { work_ = 0; }
   const MatchCache& cache(Account account) const { return caches_[index_of(account)]; }
+  /// What went to the streams' loop, ever: messages, and those that streams are to store.
+  struct StreamTraffic {
+    std::uint64_t messages = 0;
+    std::uint64_t captured = 0;
+  };
+  StreamTraffic to_streams() const { return to_streams_; }
 
  private:
   struct Origin {
@@ -119,7 +136,10 @@ class Router {
     std::uint32_t retries;
   };
 
-  std::size_t carry(Account account, const Publish& publish, const Origin& origin);
+  std::size_t carry(Account account,
+                    std::string_view to,
+                    const Publish& publish,
+                    const Origin& origin);
   bool deliver_to(Subscription& subscription,
                   const Publish& message,
                   const Origin& origin,
@@ -128,11 +148,13 @@ class Router {
   std::uint64_t random();
 
   std::uint32_t loop_;
+  std::uint32_t local_;  // the loop whose connections are at hand; kNoLoop: none's
   std::array<MatchCache, kAccounts> caches_;
   std::vector<DeliveryBatch> outboxes_;  // by loop; our own stays empty
   std::vector<bool> begun_;              // has the current message a record in that outbox?
   std::size_t outbox_bytes_ = 0;
   std::size_t work_ = 0;
+  StreamTraffic to_streams_;
   std::uint64_t random_state_;
   std::string tail_;  // scratch: of messages that came without one
 };

@@ -44,15 +44,24 @@ Server::Server(const Options& options, const Clock& clock, std::size_t loops)
       options_(std::make_shared<const Options>(options)),
       config_load_ns_(start_ns_) {}
 
-Result<std::unique_ptr<Server>> Server::start(const Options& options, const Clock& clock) {
-  const std::size_t loops = loop_count(options);
+Result<std::unique_ptr<Server>> Server::start(const Options& options,
+                                              const Clock& clock,
+                                              const MakeStreams& make_streams) {
+  const std::size_t workers = loop_count(options);
+  const std::size_t loops = workers + (make_streams ? 1 : 0);
   std::unique_ptr<Server> server(new Server(options, clock, loops));
-  RETURN_IF_ERROR(server->make_workers(loops));
+  RETURN_IF_ERROR(server->make_workers(workers, loops));
+  if (make_streams) {
+    RETURN_IF_ERROR(server->make_streams(loops, make_streams));
+  }
   RETURN_IF_ERROR(server->read_certificates(options, server->tls_, server->websocket_tls_));
   RETURN_IF_ERROR(server->listen(options));
   Server* const self = server.get();
   for (const auto& worker : self->shared_.workers) {
     worker->start_thread();
+  }
+  if (self->streams_ != nullptr) {
+    self->streams_->start_thread();
   }
   if (options.monitoring.port != 0) {
     auto http = serve_monitoring(options, self->monitoring_);
@@ -69,14 +78,14 @@ Result<std::unique_ptr<Server>> Server::start(const Options& options, const Cloc
       self->port(),
       self->monitoring_port(),
       self->websocket_port(),
-      loops,
+      workers,
       kVersion,
       kNatsVersion,
       self->id_);
   return server;
 }
 
-Status Server::make_workers(std::size_t loops) {
+Status Server::make_workers(std::size_t workers, std::size_t loops) {
   const std::shared_ptr<const Options> options = current_options();
   auto authenticator = Authenticator::make(options->authorization, options->websocket);
   if (!authenticator) {
@@ -86,14 +95,33 @@ Status Server::make_workers(std::size_t loops) {
     return info_line(connection, now, lame_duck);
   };
   start_system_service();
-  for (std::size_t i = 0; i < loops; ++i) {
+  for (std::size_t i = 0; i < workers; ++i) {
     auto loop = EventLoop::make(clock_);
     if (!loop) {
       return loop.error();
     }
     shared_.workers.push_back(std::make_unique<Worker>(
         static_cast<std::uint32_t>(i), loops, shared_, std::move(*loop), options, *authenticator));
+    shared_.inboxes.push_back(&shared_.workers.back()->inbox());
   }
+  return {};
+}
+
+// What is restored listens before clients can connect.
+Status Server::make_streams(std::size_t loops, const MakeStreams& make) {
+  auto loop = EventLoop::make(clock_);
+  if (!loop) {
+    return loop.error();
+  }
+  streams_ = std::make_unique<StreamLoop>(loops, shared_, std::move(*loop));
+  shared_.streams = streams_.get();
+  shared_.inboxes.push_back(&streams_->inbox());
+  auto handler = make(*streams_);
+  if (!handler) {
+    return handler.error();
+  }
+  stream_handler_ = std::move(*handler);
+  streams_->set_handler(*stream_handler_);
   return {};
 }
 
@@ -279,31 +307,53 @@ void Server::stop() {
         close_listeners();
       }
     });
-    const SteadyTime deadline = clock_.now() + kDrainTime;
-    std::size_t pending = 1;
-    // Closing flushes at the end of the turn, so the second look at the earliest finds nothing
-    // left.
-    for (bool first = true; (first || pending > 0) && clock_.now() < deadline; first = false) {
-      std::atomic<std::size_t> sum{0};
-      for_each_worker(
-          [&](Worker& worker) { worker.close_some(SIZE_MAX, close_reasons::kServerShutdown); });
-      for_each_worker([&](Worker& worker) {
-        for (const auto& [id, connection] : worker.connections()) {
-          sum += connection->pending_bytes();
-        }
-      });
-      pending = sum;
-      if (pending > 0) {
-        // Clients take what is pending at their own pace; nothing announces that.
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
-      }
+    if (streams_ != nullptr) {
+      stop_streams();
     }
+    close_connections();
   }
   stopped_.store(true, std::memory_order_release);
   for (const auto& worker : shared_.workers) {
     worker->stop_and_join();
   }
+  if (streams_ != nullptr) {
+    streams_->stop_and_join();
+    stream_handler_.reset();
+  }
   logger("broker")->info("stopped");
+}
+
+// Nothing more is read; what was read is stored and acknowledged before anybody is closed.
+void Server::stop_streams() {
+  for_each_worker([](Worker& worker) { worker.stop_reading(); });
+  for_each_worker([](Worker&) {});  // the turn before handed over what it had for others
+  if (!streams_->drain(clock_.now() + kStreamDrainTime)) {
+    logger("broker")->error(
+        "streams not drained waited_s={}; what is not stored was not acknowledged",
+        kStreamDrainTime.count());
+  }
+}
+
+void Server::close_connections() {
+  const SteadyTime deadline = clock_.now() + kDrainTime;
+  std::size_t pending = 1;
+  // Closing flushes at the end of the turn, so the second look at the earliest finds nothing
+  // left.
+  for (bool first = true; (first || pending > 0) && clock_.now() < deadline; first = false) {
+    std::atomic<std::size_t> sum{0};
+    for_each_worker(
+        [&](Worker& worker) { worker.close_some(SIZE_MAX, close_reasons::kServerShutdown); });
+    for_each_worker([&](Worker& worker) {
+      for (const auto& [id, connection] : worker.connections()) {
+        sum += connection->pending_bytes();
+      }
+    });
+    pending = sum;
+    if (pending > 0) {
+      // Clients take what is pending at their own pace; nothing announces that.
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
 }
 
 }  // namespace feedvault::broker

@@ -15,6 +15,7 @@
 #include "broker/listener.h"
 #include "broker/monitoring.h"
 #include "broker/options.h"
+#include "broker/stream_loop.h"
 #include "broker/system_service.h"
 #include "broker/tls_context.h"
 #include "broker/worker.h"
@@ -26,9 +27,14 @@ namespace feedvault::broker {
 /// thread but the loops'.
 class Server final : public MonitoringSource {
  public:
+  /// Makes what runs on the streams' loop, which tells it things only after the return.
+  using MakeStreams = std::function<Result<std::unique_ptr<StreamHandler>>(StreamHost&)>;
+
   /// Listens, for monitoring, too, and runs. kInvalidArgument for authorization or certificates
-  /// that make no sense, kUnavailable when a port is taken.
-  static Result<std::unique_ptr<Server>> start(const Options& options, const Clock& clock);
+  /// that make no sense, kUnavailable when a port is taken. `make_streams` empty: no streams.
+  static Result<std::unique_ptr<Server>> start(const Options& options,
+                                               const Clock& clock,
+                                               const MakeStreams& make_streams = {});
   ~Server() override;  // stop()
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -51,8 +57,8 @@ class Server final : public MonitoringSource {
   /// lame_duck_duration, then calls `done` on a thread of its own. Returns at once; a second call
   /// does nothing.
   void begin_lame_duck(std::function<void()> done);
-  /// Stops accepting, delivers what is pending (kDrainTime at most), closes all, ends the threads.
-  /// Idempotent.
+  /// Stops accepting and reading, stores and acknowledges all that streams were sent, delivers what
+  /// is pending (kDrainTime at most), closes all, ends the threads. Idempotent.
   void stop();
 
   // MonitoringSource
@@ -69,7 +75,10 @@ class Server final : public MonitoringSource {
   };
 
   Server(const Options& options, const Clock& clock, std::size_t loops);
-  Status make_workers(std::size_t loops);
+  Status make_workers(std::size_t workers, std::size_t loops);
+  Status make_streams(std::size_t loops, const MakeStreams& make);
+  void stop_streams();
+  void close_connections();
   Status listen(const Options& options);
   void close_listeners();
   void accept(UniqueFd fd, Peer peer);
@@ -95,6 +104,8 @@ class Server final : public MonitoringSource {
   std::string name_;
   std::int64_t start_ns_;
   SharedState shared_;
+  std::unique_ptr<StreamLoop> streams_;  // null: none
+  std::unique_ptr<StreamHandler> stream_handler_;
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<Listener> websocket_listener_;  // null: none
   std::shared_ptr<const TlsContext> tls_;         // null: none; the first loop's, once it runs

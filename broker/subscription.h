@@ -10,9 +10,9 @@ namespace feedvault::broker {
 class Connection;
 struct SubjectNode;
 
-/// One SUB of one connection. Owned by the connection; the subject index points to it. What it says
-/// is fixed when it is made and may be read by any loop that holds the index's read lock; the rest
-/// belongs to the connection's loop.
+/// One SUB of one connection, or one subject that the streams' loop listens to. Owned by that
+/// connection or loop; the subject index points to it. What it says is fixed when it is made and
+/// may be read by any loop that holds the index's read lock; the rest belongs to the owner's loop.
 class Subscription {
  public:
   Subscription(Connection* connection,
@@ -25,14 +25,19 @@ class Subscription {
   Subscription(const Subscription&) = delete;
   Subscription& operator=(const Subscription&) = delete;
 
+  /// Null: the streams'.
   Connection* connection() const { return connection_; }
-  /// Index of the loop that the connection lives on.
+  /// Index of the loop that the owner lives on.
   std::uint32_t loop() const { return loop_; }
   std::string_view subject() const { return {text_.get(), subject_bytes_}; }
   std::string_view queue() const { return {text_.get() + subject_bytes_, queue_bytes_}; }
   std::string_view sid() const { return {text_.get() + subject_bytes_ + queue_bytes_, sid_bytes_}; }
 
-  // The connection's loop only.
+  /// What it matches is stored: publishers wait when the streams are behind. Set before it is
+  /// inserted.
+  bool captures = false;
+
+  // The owner's loop only.
   std::int64_t delivered = 0;
   std::int64_t max = 0;           // UNSUB with a maximum; 0: none
   bool closed = false;            // receives nothing more

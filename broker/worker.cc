@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "broker/limits.h"
+#include "broker/stream_loop.h"
 
 namespace feedvault::broker {
 
@@ -23,7 +24,8 @@ Worker::Worker(std::uint32_t index,
       loop_(std::move(loop)),
       router_(index, loops, shared.indexes, !use_options->limits.disable_subject_cache),
       read_buffer_(new char[kReadBytes]),
-      turn_unix_ns_(loop_->clock().unix_ns()) {
+      turn_unix_ns_(loop_->clock().unix_ns()),
+      inbox_(*loop_) {
   options = std::move(use_options);
   authenticator = std::move(use_authenticator);
 }
@@ -125,6 +127,7 @@ void Worker::end_turn() {
     }
   } while (!closing_.empty() || !dirty_.empty());
   release_stalled(false, nullptr);
+  release_held();
   if (chunks.freed_bytes() > kTrimBytes && !trim_timer_.scheduled()) {
     chunks.forget_freed();
     loop_->schedule(trim_timer_, now() + kTrimDelay);
@@ -144,7 +147,7 @@ void Worker::TrimTimer::on_timer() {
 }
 
 void Worker::before_input() {
-  if (inbox_filled_.load(std::memory_order_acquire)) {
+  if (inbox_.filled()) {
     drain_inbox();
   }
 }
@@ -161,6 +164,7 @@ bool Worker::worth_reading_on(const Connection&) {
 }
 
 void Worker::after_input(Connection& connection) {
+  hold_if_streams_are_full(connection);
   if (congested_ != nullptr) {
     Connection& receiver = *std::exchange(congested_, nullptr);
     flush_dirty();
@@ -248,11 +252,20 @@ void Worker::resume_suspended() {
 void Worker::insert(Subscription& subscription) {
   lock_for_writing();
   shared_.index_of(subscription).insert(subscription);
+  note_interest(subscription);
+}
+
+// With the index's lock for writing.
+void Worker::note_interest(const Subscription& subscription) {
+  if (shared_.streams != nullptr) {
+    shared_.streams->interest_may_have_changed(subscription);
+  }
 }
 
 void Worker::drop(std::unique_ptr<Subscription> subscription) {
   lock_for_writing();
   shared_.index_of(*subscription).remove(*subscription);
+  note_interest(*subscription);
   fresh_.subscriptions.push_back(std::move(subscription));
 }
 
@@ -284,6 +297,7 @@ void Worker::bury_closing() {
       std::unique_ptr<Subscription> subscription = std::move(subscriptions.begin()->second);
       subscriptions.erase(subscriptions.begin());
       shared_.index_of(*subscription).remove(*subscription);
+      note_interest(*subscription);
       subscription->closed = true;
       fresh_.subscriptions.push_back(std::move(subscription));
     }
@@ -301,6 +315,7 @@ void Worker::finished(Connection& connection) {
   release_stalled(true, &connection);
   std::erase(suspended_, &connection);
   std::erase(resuming_, &connection);
+  std::erase(held_, &connection);
   if (congested_ == &connection) {
     congested_ = nullptr;
   }
@@ -331,6 +346,11 @@ void Worker::watch(Connection& connection, bool readable, bool writable) {
                 connection);
 }
 
+// The kernel reports errors whether or not it was asked for them, but once at most like this.
+void Worker::mute(Connection& connection) {
+  loop_->change(connection.transport().fd(), EPOLLONESHOT, connection);
+}
+
 void Worker::schedule(Connection& connection, SteadyTime when) {
   loop_->schedule(connection, when);
 }
@@ -338,48 +358,14 @@ void Worker::schedule(Connection& connection, SteadyTime when) {
 // --- other loops ---
 
 void Worker::hand_over_outboxes() {
-  if (router_.outbox_bytes() == 0) {
-    return;
-  }
-  std::vector<std::unique_lock<std::mutex>> locks;
-  locks.reserve(shared_.workers.size());
-  // All at once, in order of the loops: what one of them does because of a message must not
-  // overtake another message of the same turn (router.h, "three loops").
-  for (std::size_t i = 0; i < shared_.workers.size(); ++i) {
-    if (!router_.outbox(i).empty()) {
-      locks.emplace_back(shared_.workers[i]->inbox_mutex_);
-    }
-  }
-  for (std::size_t i = 0; i < shared_.workers.size(); ++i) {
-    if (!router_.outbox(i).empty()) {
-      shared_.workers[i]->receive(std::exchange(router_.outbox(i), {}));
-    }
-  }
-  locks.clear();
-  router_.outboxes_handed_over();
-  for (const auto& worker : shared_.workers) {
-    if (worker.get() != this && worker->inbox_filled_.load(std::memory_order_acquire)) {
-      worker->loop_->wake();
-    }
-  }
-}
-
-void Worker::receive(DeliveryBatch batch) {
-  inbox_bytes_.fetch_add(batch.delivered_bytes(), std::memory_order_acq_rel);
-  inbox_.push_back(std::move(batch));
-  inbox_filled_.store(true, std::memory_order_release);
+  broker::hand_over_outboxes(router_, shared_.inboxes, inbox_);
 }
 
 void Worker::drain_inbox() {
   // What is fresh now was taken out of the index before this drain begins.
   std::swap(ripe_.subscriptions, fresh_.subscriptions);
   std::swap(ripe_.connections, fresh_.connections);
-  std::vector<DeliveryBatch> batches;
-  if (inbox_filled_.load(std::memory_order_acquire)) {
-    const std::lock_guard<std::mutex> lock(inbox_mutex_);
-    batches.swap(inbox_);
-    inbox_filled_.store(false, std::memory_order_release);
-  }
+  const std::vector<DeliveryBatch> batches = inbox_.take();
   std::vector<std::pair<std::uint32_t, std::uint64_t>> asked;
   for (const DeliveryBatch& batch : batches) {
     DeliveryBatch::Record record;
@@ -400,7 +386,7 @@ void Worker::drain_inbox() {
         flush_dirty();
       }
     }
-    inbox_bytes_.fetch_sub(batch.delivered_bytes(), std::memory_order_acq_rel);
+    inbox_.done(batch);
   }
   ripe_.subscriptions.clear();
   ripe_.connections.clear();
@@ -411,8 +397,7 @@ void Worker::drain_inbox() {
 void Worker::wait_for_inboxes() {
   const auto behind = [&] {
     return std::any_of(shared_.workers.begin(), shared_.workers.end(), [&](const auto& worker) {
-      return worker.get() != this &&
-             worker->inbox_bytes_.load(std::memory_order_acquire) > kInboxBytesMax;
+      return worker.get() != this && worker->inbox_.bytes() > kInboxBytesMax;
     });
   };
   while (behind()) {
@@ -451,6 +436,10 @@ void Worker::stall(Connection& producer, Connection* receiver, SteadyTime until)
 void Worker::ask_to_stall(std::uint32_t loop,
                           std::uint64_t connection,
                           std::chrono::milliseconds time) {
+  if (loop >= shared_.workers.size()) {
+    shared_.streams->receiver_congested(connection, time);
+    return;
+  }
   Worker& other = *shared_.workers[loop];
   other.loop_->post([&other, connection, time] {
     const auto found = other.connections_.find(connection);
@@ -488,6 +477,37 @@ void Worker::release_stalled(bool all_of, const Connection* connection) {
   }
 }
 
+// --- producers that are faster than the streams store ---
+
+// Once a read, not once a message: what one read holds is the most that a producer gets past the
+// bound.
+void Worker::hold_if_streams_are_full(Connection& connection) {
+  const Router::StreamTraffic sent = router_.to_streams();
+  if (sent.messages == to_streams_.messages) {
+    return;
+  }
+  const bool captured = sent.captured != to_streams_.captured;
+  to_streams_ = sent;
+  if (!connection.open() || connection.held() || !shared_.streams->full(captured)) {
+    return;
+  }
+  connection.hold(Connection::Hold::kLoop);
+  counters.held_producers.add(1);
+  held_.push_back(&connection);
+  if (shared_.streams->tell_when_there_is_room(index_)) {
+    loop_->wake();  // there is already
+  }
+}
+
+void Worker::release_held() {
+  if (held_.empty() || !shared_.streams->has_room()) {
+    return;
+  }
+  for (Connection* const each : std::exchange(held_, {})) {
+    each->release(Connection::Hold::kLoop);
+  }
+}
+
 // --- the server's wishes ---
 
 bool Worker::authenticate_elsewhere(Connection& connection, ConnectCredentials credentials) {
@@ -519,6 +539,30 @@ void Worker::set_options(std::shared_ptr<const Options> new_options,
   authenticator = std::move(new_authenticator);
   for (auto& [id, connection] : connections_) {
     connection->options_changed(check_users);
+  }
+}
+
+void Worker::stop_reading() {
+  for (auto& [id, connection] : connections_) {
+    connection->stop_reading();
+  }
+}
+
+void Worker::hold_publisher(std::uint64_t connection, bool on) {
+  const auto found = connections_.find(connection);
+  if (found != connections_.end() && found->second->open()) {
+    if (on) {
+      counters.held_producers.add(1);
+      found->second->hold(Connection::Hold::kStream);
+    } else {
+      found->second->release(Connection::Hold::kStream);
+    }
+  }
+}
+
+void Worker::refuse_publish(std::uint64_t connection, std::string_view text) {
+  if (const auto found = connections_.find(connection); found != connections_.end()) {
+    found->second->refuse_publish(text);
   }
 }
 

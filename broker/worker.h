@@ -16,16 +16,19 @@
 #include "broker/auth_workers.h"
 #include "broker/connection.h"
 #include "broker/event_loop.h"
+#include "broker/inbox.h"
 #include "broker/index_lock.h"
 #include "broker/router.h"
 #include "broker/subject_index.h"
 
 namespace feedvault::broker {
 
+class StreamLoop;
 class Worker;
 
 /// What all loops of one server share.
 struct SharedState {
+  /// `loops`: workers, and the streams' loop where there is one.
   SharedState(std::size_t loops, std::uint64_t hash_seed)
       : indexes{SubjectIndex(hash_seed), SubjectIndex(hash_seed)}, index_lock(loops) {}
 
@@ -35,6 +38,8 @@ struct SharedState {
   }
   IndexLock index_lock;
   std::vector<std::unique_ptr<Worker>> workers;  // fixed before they run
+  StreamLoop* streams = nullptr;                 // likewise; null: none. Its index comes last
+  std::vector<Inbox*> inboxes;                   // by loop; likewise
   AuthWorkers auth_workers;
   /// The INFO line for a client. Any thread.
   std::function<std::string(const Connection&, const Options&, bool lame_duck)> info;
@@ -72,6 +77,7 @@ class Worker final : public ConnectionHost, public TurnHandler {
 
   EventLoop& loop() { return *loop_; }
   std::uint32_t index() const { return index_; }
+  Inbox& inbox() { return inbox_; }
 
   /// Takes over a new client. `refusal` non-empty: only to tell it why not.
   void adopt(std::unique_ptr<Transport> transport,
@@ -85,6 +91,13 @@ class Worker final : public ConnectionHost, public TurnHandler {
                    std::shared_ptr<const Authenticator> authenticator,
                    bool check_users);
   void announce_lame_duck();
+  /// Nothing more is read from any client; what was read goes on.
+  void stop_reading();
+  /// Stops reading from the connection, if it is still there, or goes on: a stream has no room for
+  /// what it published.
+  void hold_publisher(std::uint64_t connection, bool on);
+  /// Tells the connection, if it is still there, that the streams did not take what it published.
+  void refuse_publish(std::uint64_t connection, std::string_view text);
   /// Closes the connections with ids below `id_end`, at most `count`; how many remain.
   std::size_t close_some(std::size_t count, std::string_view reason);
   const std::unordered_map<std::uint64_t, std::unique_ptr<Connection>>& connections() const {
@@ -108,6 +121,7 @@ class Worker final : public ConnectionHost, public TurnHandler {
   void before_output() override { hand_over_outboxes(); }
   void mark_dirty(Connection& connection) override { dirty_.push_back(&connection); }
   void watch(Connection& connection, bool readable, bool writable) override;
+  void mute(Connection& connection) override;
   void schedule(Connection& connection, SteadyTime when) override;
   void closing(Connection& connection) override { closing_.push_back(&connection); }
   void finished(Connection& connection) override;
@@ -148,7 +162,6 @@ class Worker final : public ConnectionHost, public TurnHandler {
   bool turn_is_long() const;
   void resume_suspended();
   void hand_over_outboxes();
-  void receive(DeliveryBatch batch);  // another worker's thread, under our inbox lock
   void drain_inbox();
   void wait_for_inboxes();
   void forget_expired();
@@ -157,6 +170,9 @@ class Worker final : public ConnectionHost, public TurnHandler {
   void stall(Connection& producer, Connection* receiver, SteadyTime until);
   void ask_to_stall(std::uint32_t loop, std::uint64_t connection, std::chrono::milliseconds time);
   void release_stalled(bool all_of, const Connection* connection);
+  void note_interest(const Subscription& subscription);
+  void hold_if_streams_are_full(Connection& connection);
+  void release_held();
 
   std::uint32_t index_;
   SharedState& shared_;
@@ -177,6 +193,8 @@ class Worker final : public ConnectionHost, public TurnHandler {
   };
   TrimTimer trim_timer_;
   std::vector<Stalled> stalled_;
+  std::vector<Connection*> held_;     // until the streams have room
+  Router::StreamTraffic to_streams_;  // when we looked last
   WakeTimer stall_timer_;
   Connection* congested_ = nullptr;  // a receiver that its producers should wait for
   std::chrono::milliseconds congested_stall_{0};
@@ -185,10 +203,7 @@ class Worker final : public ConnectionHost, public TurnHandler {
   Lock lock_ = Lock::kNone;
   std::int64_t turn_unix_ns_ = 0;
 
-  std::mutex inbox_mutex_;            // several are locked at once; see hand_over_outboxes()
-  std::vector<DeliveryBatch> inbox_;  // guarded by inbox_mutex_
-  std::atomic<std::size_t> inbox_bytes_{0};
-  std::atomic<bool> inbox_filled_{false};
+  Inbox inbox_;
 
   std::thread thread_;
 };

@@ -14,13 +14,15 @@ namespace feedvault::broker::testing {
 class BrokerFixture {
  public:
   explicit BrokerFixture(
-      std::size_t loops = 1, const std::function<void(Options&)>& configure = [](Options&) {}) {
+      std::size_t loops = 1,
+      const std::function<void(Options&)>& configure = [](Options&) {},
+      const Server::MakeStreams& make_streams = {}) {
     Options options;
     options.host = "127.0.0.1";
     options.port = -1;
     options.loops = static_cast<int>(loops);
     configure(options);
-    auto started = Server::start(options, Clock::system());
+    auto started = Server::start(options, Clock::system(), make_streams);
     if (!started) {
       throw std::runtime_error(started.error().to_string());
     }

@@ -62,6 +62,40 @@ TEST(ConnectionPings, WhoTalksIsNotAskedAgain) {
   EXPECT_EQ(host.sent(), "PING\r\n");
 }
 
+TEST(ConnectionPings, WhoIsHeldBackByStreamsIsNotAsked) {
+  FakeHost host;
+  host.start();
+  host.answer(kQuiet);
+  host.connection->hold(Connection::Hold::kLoop);
+  EXPECT_FALSE(host.watches_read);
+  host.advance(1h);
+  EXPECT_EQ(host.sent(), "");
+  EXPECT_TRUE(host.connection->open());
+  host.connection->release(Connection::Hold::kLoop);
+  EXPECT_TRUE(host.watches_read);
+  host.advance(2min);
+  EXPECT_EQ(host.sent(), "PING\r\n");
+  EXPECT_TRUE(host.connection->open());
+}
+
+TEST(ConnectionHold, ABrokenSocketIsReadToItsEndWhenThereIsRoom) {
+  FakeHost host;
+  host.start();
+  host.answer(kQuiet);
+  host.connection->hold(Connection::Hold::kLoop);
+  host.transport->input.push_back("PUB a 1\r\nx\r\n");
+  host.transport->peer_ended = true;
+  host.turn(EPOLLHUP | EPOLLERR);
+  EXPECT_TRUE(host.muted);
+  EXPECT_TRUE(host.connection->open());
+  EXPECT_TRUE(host.published.empty());
+  host.connection->release(Connection::Hold::kLoop);
+  host.turn(EPOLLIN | EPOLLHUP);
+  EXPECT_EQ(host.published.size(), 1U);
+  host.turn(EPOLLIN | EPOLLHUP);
+  EXPECT_FALSE(host.connection->open());
+}
+
 TEST(ConnectionPings, UnansweredOnesEndTheConnection) {
   FakeHost host;
   host.start();

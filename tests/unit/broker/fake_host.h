@@ -135,6 +135,7 @@ class FakeHost final : public ConnectionHost {
   bool is_finished = false;
   bool watches_read = true;
   bool watches_write = false;
+  bool muted = false;
   int times_congested = 0;
   std::vector<std::string> published;  // "subject payload"
   std::vector<std::string> asked;      // subjects of requests to the server
@@ -155,6 +156,7 @@ class FakeHost final : public ConnectionHost {
     watches_read = readable;
     watches_write = writable;
   }
+  void mute(Connection& /*connection*/) override { muted = true; }
   void schedule(Connection& /*connection*/, SteadyTime when) override { alarm = when; }
   void closing(Connection& each) override { closing_.push_back(&each); }
   void finished(Connection& /*connection*/) override { is_finished = true; }
