@@ -93,7 +93,9 @@ class LogCore {
   Status failure() const;
   Result<MessageView> read(StreamSeq seq, ReadBuffer& buffer) const;
   LogState state() const;
+  LogState counts() const;
   std::vector<StreamSeq> deleted(StreamSeq from, std::size_t max) const;
+  bool subject_of(StreamSeq seq, std::string& subject) const;
   SubjectState subject_state(std::string_view subject) const;
   std::vector<SubjectCount> subjects(const SubjectFilter& filter) const;
   std::uint64_t subject_count() const;
@@ -197,6 +199,7 @@ class LogCore {
   Status copy_messages(const Segment& segment, SegmentFile& target, Copied& copied);
 
   // log_query.cc
+  LogState counts_locked() const REQUIRES_LOCK(mutex_);
   Result<std::int64_t> time_of(StreamSeq seq) const;
 
   FileSystem& fs_;

@@ -74,6 +74,7 @@ void LogIndex::join(Segment& segment, std::size_t i, StreamSeq seq) {
   }
   ++messages_;
   bytes_ += entry.accounted();
+  with_headers_ += entry.has_headers() ? 1U : 0U;
 }
 
 void LogIndex::add(StreamSeq seq,
@@ -153,6 +154,7 @@ void LogIndex::kill(const Place& place) {
   place.segment->live_bytes -= record_bytes(entry.body_bytes());
   --messages_;
   bytes_ -= entry.accounted();
+  with_headers_ -= entry.has_headers() ? 1U : 0U;
   SubjectTable::Subject& subject = subjects_.at(entry.subject);
   --subject.messages;
   if (subject.messages == 0) {

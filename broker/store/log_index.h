@@ -69,6 +69,7 @@ class LogIndex {
   StreamSeq first_seq() const { return messages_ == 0 ? 0 : first_seq_; }  // 0 for none
   std::uint64_t messages() const { return messages_; }
   std::uint64_t bytes() const { return bytes_; }
+  std::uint64_t with_headers() const { return with_headers_; }
   const SubjectTable& subjects() const { return subjects_; }
 
   /// What a scan found, and how far it went when its budget of entries was used up first.
@@ -101,6 +102,7 @@ class LogIndex {
   StreamSeq first_seq_ = 0;
   std::uint64_t messages_ = 0;
   std::uint64_t bytes_ = 0;
+  std::uint64_t with_headers_ = 0;
   bool maybe_dead_ = false;  // a segment lost its last message, or came without
 };
 

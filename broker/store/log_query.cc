@@ -72,20 +72,31 @@ bool LogCore::note_damaged(StreamSeq seq, const SegmentFile& file, std::uint64_t
   return true;
 }
 
+LogState LogCore::counts_locked() const {
+  LogState state;
+  state.last_seq = next_seq_.load(std::memory_order_relaxed) - 1;
+  state.messages = index_.messages();
+  state.bytes = index_.bytes();
+  state.with_headers = index_.with_headers();
+  state.subjects = index_.subjects().size();
+  state.last_time_ns = last_time_ns_;
+  state.first_seq = state.messages == 0 ? state.last_seq + 1 : index_.first_seq();
+  state.deleted = state.messages == 0 ? 0 : state.last_seq - state.first_seq + 1 - state.messages;
+  return state;
+}
+
+LogState LogCore::counts() const {
+  const MutexLock lock(mutex_);
+  return counts_locked();
+}
+
 LogState LogCore::state() const {
   for (;;) {
     LogState state;
     bool time_known = false;
     {
       const MutexLock lock(mutex_);
-      state.last_seq = next_seq_.load(std::memory_order_relaxed) - 1;
-      state.messages = index_.messages();
-      state.bytes = index_.bytes();
-      state.subjects = index_.subjects().size();
-      state.last_time_ns = last_time_ns_;
-      state.first_seq = state.messages == 0 ? state.last_seq + 1 : index_.first_seq();
-      state.deleted =
-          state.messages == 0 ? 0 : state.last_seq - state.first_seq + 1 - state.messages;
+      state = counts_locked();
       time_known = state.messages == 0 || first_time_.first == state.first_seq;
       state.first_time_ns = state.messages == 0 ? 0 : first_time_.second;
     }
@@ -134,6 +145,16 @@ std::vector<StreamSeq> LogCore::deleted(StreamSeq from, std::size_t max) const {
     }
   }
   return missing;
+}
+
+bool LogCore::subject_of(StreamSeq seq, std::string& subject) const {
+  const MutexLock lock(mutex_);
+  const LogIndex::Place place = index_.find_live(seq);
+  if (!place) {
+    return false;
+  }
+  subject.assign(index_.subjects().text(place.entry().subject));
+  return true;
 }
 
 SubjectState LogCore::subject_state(std::string_view subject) const {

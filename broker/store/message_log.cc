@@ -94,8 +94,16 @@ LogState MessageLog::state() const {
   return core_->state();
 }
 
+LogState MessageLog::counts() const {
+  return core_->counts();
+}
+
 std::vector<StreamSeq> MessageLog::deleted(StreamSeq from, std::size_t max) const {
   return core_->deleted(from, max);
+}
+
+bool MessageLog::subject_of(StreamSeq seq, std::string& subject) const {
+  return core_->subject_of(seq, subject);
 }
 
 SubjectState MessageLog::subject_state(std::string_view subject) const {

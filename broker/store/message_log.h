@@ -67,6 +67,7 @@ struct LogState {
   std::uint64_t bytes = 0;     // accounted_bytes of all
   std::uint64_t deleted = 0;   // numbers between first and last without a message
   std::uint64_t subjects = 0;  // with at least one message
+  std::uint64_t with_headers = 0;
 };
 
 struct SubjectState {
@@ -194,9 +195,13 @@ class MessageLog {
   Result<MessageView> read(StreamSeq seq, ReadBuffer& buffer) const;
 
   LogState state() const;
+  /// The same without first_time_ns (0): constant time, nothing is read.
+  LogState counts() const;
   /// Numbers between first and last without a message, at most `max` of them from `from` on.
   std::vector<StreamSeq> deleted(StreamSeq from, std::size_t max) const;
 
+  /// The subject of a message, from the index. False when there is no such message.
+  bool subject_of(StreamSeq seq, std::string& subject) const;
   /// Of one subject, taken literally; messages is 0 when there are none. Constant time.
   SubjectState subject_state(std::string_view subject) const;
   /// Subjects with messages that match, unsorted, and what they hold. One pass over all subjects;

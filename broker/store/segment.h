@@ -36,8 +36,9 @@ struct Entry {
   bool live() const { return (size_flags & kDead) == 0; }
   std::uint32_t body_bytes() const { return size_flags & kBodyMask; }
   std::uint64_t offset() const { return std::uint64_t{offset8} * kRecordAlignment; }
+  bool has_headers() const { return (size_flags & kHasHeaders) != 0; }
   std::uint64_t accounted() const {
-    return 30 + std::uint64_t{body_bytes()} + ((size_flags & kHasHeaders) != 0 ? 4 : 0);
+    return 30 + std::uint64_t{body_bytes()} + (has_headers() ? 4 : 0);
   }
 };
 static_assert(sizeof(Entry) == 16);

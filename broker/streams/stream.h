@@ -145,7 +145,7 @@ class Stream {
   bool needs_commit() const;
   /// All three in one, on this thread.
   void commit();
-  /// Bytes of answers that wait, and how many.
+  /// Answers that wait for a commit.
   std::size_t waiting_answers() const;
   Status failure() const;
 
@@ -177,9 +177,9 @@ class Stream {
 
   // --- Changing ---
 
-  /// How many messages went. Durable with the next commit (which it makes necessary).
+  /// How many messages went. Durable on return (unless the disk is full): blocks for a sync.
   ApiResult<std::uint64_t> purge(const PurgeRequest& request);
-  /// `erase`: the bytes are overwritten, which blocks until that is durable.
+  /// Durable on return: blocks for a sync. `erase`: the bytes are overwritten, too.
   std::optional<ApiError> delete_message(StreamSeq seq, bool erase);
   /// `config` has passed check_stream_update. Durable on return.
   std::optional<ApiError> update(const StreamConfig& config);
@@ -218,7 +218,7 @@ class Stream {
 
  private:
   class Impl;
-  explicit Stream(std::unique_ptr<Impl> impl);
+  explicit Stream(const StreamOptions& options);
   std::unique_ptr<Impl> impl_;
 };
 

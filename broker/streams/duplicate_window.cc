@@ -1,0 +1,135 @@
+#include "broker/streams/duplicate_window.h"
+
+#include <bit>
+#include <cstring>
+
+#include "base/random.h"
+
+namespace feedvault::broker::streams {
+namespace {
+
+constexpr std::size_t kSlotsMin = 64;
+
+/// SipHash-1-3 with 128 bits of output (Aumasson, Bernstein).
+struct Sip {
+  std::uint64_t v0;
+  std::uint64_t v1;
+  std::uint64_t v2;
+  std::uint64_t v3;
+
+  void rounds(int count) {
+    for (; count > 0; --count) {
+      v0 += v1;
+      v1 = std::rotl(v1, 13) ^ v0;
+      v0 = std::rotl(v0, 32);
+      v2 += v3;
+      v3 = std::rotl(v3, 16) ^ v2;
+      v0 += v3;
+      v3 = std::rotl(v3, 21) ^ v0;
+      v2 += v1;
+      v1 = std::rotl(v1, 17) ^ v2;
+      v2 = std::rotl(v2, 32);
+    }
+  }
+  void word(std::uint64_t m) {
+    v3 ^= m;
+    rounds(1);
+    v0 ^= m;
+  }
+};
+
+}  // namespace
+
+DuplicateWindow::DuplicateWindow() : slots_(kSlotsMin, kFree) {
+  fill_random(key_.data(), sizeof(key_));
+}
+
+DuplicateWindow::Hash DuplicateWindow::hash_of(std::string_view id) const {
+  Sip sip{key_[0] ^ 0x736f6d6570736575U,
+          key_[1] ^ 0x646f72616e646f6dU ^ 0xeeU,
+          key_[0] ^ 0x6c7967656e657261U,
+          key_[1] ^ 0x7465646279746573U};
+  const std::uint64_t length = std::uint64_t{id.size()} << 56U;
+  std::uint64_t m = 0;
+  for (; id.size() >= sizeof(m); id.remove_prefix(sizeof(m))) {
+    std::memcpy(&m, id.data(), sizeof(m));
+    sip.word(m);
+  }
+  m = 0;
+  if (!id.empty()) {
+    std::memcpy(&m, id.data(), id.size());
+  }
+  sip.word(m | length);
+  sip.v2 ^= 0xeeU;
+  sip.rounds(3);
+  const std::uint64_t low = sip.v0 ^ sip.v1 ^ sip.v2 ^ sip.v3;
+  sip.v1 ^= 0xddU;
+  sip.rounds(3);
+  return {low, sip.v0 ^ sip.v1 ^ sip.v2 ^ sip.v3};
+}
+
+StreamSeq DuplicateWindow::find(std::string_view id) const {
+  const Hash hash = hash_of(id);
+  for (std::size_t i = home_of(hash); slots_[i] != kFree; i = (i + 1) & (slots_.size() - 1)) {
+    if (entry(slots_[i]).hash == hash) {
+      return entry(slots_[i]).seq;
+    }
+  }
+  return 0;
+}
+
+void DuplicateWindow::add(std::string_view id, StreamSeq seq, std::int64_t time_ns) {
+  if ((entries_.size() + 1) * 2 > slots_.size()) {
+    grow();
+  }
+  entries_.push_back({hash_of(id), seq, time_ns});
+  put(first_ + entries_.size() - 1);
+}
+
+void DuplicateWindow::put(std::uint64_t number) {
+  std::size_t i = home_of(entry(number).hash);
+  while (slots_[i] != kFree) {
+    i = (i + 1) & (slots_.size() - 1);
+  }
+  slots_[i] = number;
+}
+
+void DuplicateWindow::grow() {
+  slots_.assign(slots_.size() * 2, kFree);
+  for (std::uint64_t number = first_; number < first_ + entries_.size(); ++number) {
+    put(number);
+  }
+}
+
+void DuplicateWindow::expire_before(std::int64_t time_ns) {
+  while (!entries_.empty() && entries_.front().time_ns < time_ns) {
+    take_out_first();
+    entries_.pop_front();
+    ++first_;
+  }
+  if (entries_.empty() && slots_.size() > kSlotsMin) {
+    // A burst's memory does not stay.
+    slots_ = std::vector<std::uint64_t>(kSlotsMin, kFree);
+    entries_.shrink_to_fit();
+  }
+}
+
+/// Frees the first entry's slot and moves back what would not be found any more.
+void DuplicateWindow::take_out_first() {
+  const std::size_t mask = slots_.size() - 1;
+  std::size_t hole = home_of(entries_.front().hash);
+  while (slots_[hole] != first_) {
+    hole = (hole + 1) & mask;
+  }
+  for (std::size_t i = (hole + 1) & mask; slots_[i] != kFree; i = (i + 1) & mask) {
+    const std::size_t home = home_of(entry(slots_[i]).hash);
+    // May move if its home is not within (hole, i], going round.
+    if (((i - home) & mask) >= ((i - hole) & mask)) {
+      slots_[hole] = slots_[i];
+      hole = i;
+    }
+  }
+  slots_[hole] = kFree;
+}
+
+}  // namespace feedvault::broker::streams

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <string_view>
+#include <vector>
+
+#include "broker/store/message.h"
+
+namespace feedvault::broker::streams {
+
+using store::StreamSeq;
+
+/// The Nats-Msg-Ids of the last minutes and the messages that had them: what comes again within the
+/// window is a duplicate. Ids leave in the order in which they came. At most 64 bytes an id,
+/// however long it is: it is kept as 128 bits of SipHash with a random key, so that no publisher
+/// can make two ids the same, or many that collide. Bounded by the window times the rate of
+/// publishing, as in nats-server. One thread. Times are Unix nanoseconds that never fall.
+class DuplicateWindow {
+ public:
+  DuplicateWindow();
+
+  /// The message that had this id, or 0.
+  StreamSeq find(std::string_view id) const;
+  /// Requires: find(id) is 0.
+  void add(std::string_view id, StreamSeq seq, std::int64_t time_ns);
+  /// Forgets what came before `time_ns`.
+  void expire_before(std::int64_t time_ns);
+
+  std::size_t size() const { return entries_.size(); }
+  /// When the oldest came. Requires: size() > 0.
+  std::int64_t oldest_ns() const { return entries_.front().time_ns; }
+
+ private:
+  using Hash = std::array<std::uint64_t, 2>;
+  struct Entry {
+    Hash hash{};
+    StreamSeq seq = 0;
+    std::int64_t time_ns = 0;
+  };
+  static constexpr std::uint64_t kFree = ~std::uint64_t{0};
+
+  Hash hash_of(std::string_view id) const;
+  const Entry& entry(std::uint64_t number) const {
+    return entries_[static_cast<std::size_t>(number - first_)];
+  }
+  std::size_t home_of(const Hash& hash) const {
+    return static_cast<std::size_t>(hash[0]) & (slots_.size() - 1);
+  }
+  void put(std::uint64_t number);
+  void take_out_first();
+  void grow();
+
+  Hash key_{};
+  std::deque<Entry> entries_;  // the first one has the number first_
+  std::uint64_t first_ = 0;
+  std::vector<std::uint64_t> slots_;  // numbers; open addressing, linear; a power of two
+};
+
+}  // namespace feedvault::broker::streams

@@ -1,0 +1,315 @@
+// A stream's folder, its beginning and its end.
+//
+//   <dir>/<name>/stream.state    configuration and when it was made
+//   <dir>/<name>/messages/       the log
+//   <dir>/<name>/consumers/      the consumers' files
+//
+// The state is written first and removed last: a folder without one holds nothing that anybody was
+// promised. A deletion is durable once the state says "deleted"; what is left after that goes at
+// the next start.
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "broker/streams/field_codec.h"
+#include "broker/streams/stream_impl.h"
+
+namespace feedvault::broker::streams {
+namespace {
+
+constexpr std::string_view kStateName = "/stream.state";
+
+// Fields of the state. On disk: do not renumber.
+enum StateField : std::uint16_t {
+  kStateCreated = 1,
+  kStateConfig = 2,
+  kStateDeleted = 3,
+  kStateShowedUnsynced = 4,
+};
+
+/// Removes everything in a folder and the folder itself. Names become durable by the caller.
+Status remove_tree(store::FileSystem& fs, const std::string& dir) {
+  const auto entries = fs.list(dir);
+  if (!entries.has_value()) {
+    return entries.error().code() == StatusCode::kNotFound ? Status() : entries.error();
+  }
+  for (const store::DirEntry& entry : *entries) {
+    const std::string path = dir + '/' + entry.name;
+    const Status status = entry.is_dir ? remove_tree(fs, path) : fs.remove(path);
+    if (!status.ok() && status.code() != StatusCode::kNotFound) {
+      return status;
+    }
+  }
+  RETURN_IF_ERROR(fs.sync_dir(dir));
+  const Status status = fs.remove(dir);
+  return status.code() == StatusCode::kNotFound ? Status() : status;
+}
+
+}  // namespace
+
+Stream::Impl::Impl(Stream& owner, const StreamOptions& options) : owner_(owner), options_(options) {
+  CHECK(options.clock != nullptr && options.output != nullptr);
+}
+
+Stream::Impl::~Impl() = default;
+
+Status Stream::Impl::write_state(bool deleted) {
+  if (in_memory()) {
+    return {};
+  }
+  FieldWriter out;
+  out.put(kStateCreated, created_ns_);
+  out.put(kStateConfig, encode_stream_config(config_));
+  out.put(kStateDeleted, std::uint64_t{deleted ? 1U : 0U});
+  out.put(kStateShowedUnsynced, std::uint64_t{showed_unsynced_ ? 1U : 0U});
+  return state_->write_snapshot(out.take(), store::Promise::kSynced);
+}
+
+Status Stream::Impl::create(const StreamConfig& config) {
+  config_ = config;
+  created_ns_ = options_.clock->unix_ns();
+  if (in_memory()) {
+    memory_ = std::make_unique<MemoryFileSystem>();
+    dir_ = "/stream";
+    RETURN_IF_ERROR(memory_->make_dir(dir_));
+    return open_log();
+  }
+  CHECK(options_.fs != nullptr);
+  dir_ = options_.dir + '/' + config.name;
+  showed_unsynced_ = options_.sync == SyncPolicy::kInterval;
+  store::StateFile::Contents contents;
+  RETURN_IF_ERROR(options_.fs->make_dir(dir_));
+  RETURN_IF_ERROR(options_.fs->sync_dir(options_.dir));
+  ASSIGN_OR_RETURN(state_,
+                   store::StateFile::open(*options_.fs, dir_ + std::string(kStateName), contents));
+  if (contents.generation != 0 || contents.damaged) {
+    return {StatusCode::kDuplicate, "the folder " + dir_ + " holds a stream already"};
+  }
+  RETURN_IF_ERROR(write_state(false));
+  return open_log();
+}
+
+Status Stream::Impl::open(const std::string& name) {
+  CHECK(options_.fs != nullptr);
+  dir_ = options_.dir + '/' + name;
+  store::StateFile::Contents contents;
+  ASSIGN_OR_RETURN(state_,
+                   store::StateFile::open(*options_.fs, dir_ + std::string(kStateName), contents));
+  if (contents.generation == 0) {
+    const auto segments = options_.fs->list(dir_ + "/messages");
+    if (contents.damaged || (segments.has_value() && !segments->empty())) {
+      return {StatusCode::kCorruption,
+              "the stream's configuration in " + dir_ + std::string(kStateName) +
+                  (contents.damaged ? " is unreadable" : " is missing") +
+                  "; restore it from a backup, or move the folder away"};
+    }
+    return not_found("no stream in " + dir_);
+  }
+  bool deleted = false;
+  FieldReader in(contents.snapshot);
+  while (const auto field = in.next()) {
+    if (field->number == kStateCreated) {
+      created_ns_ = field->signed_integer();
+    } else if (field->number == kStateConfig) {
+      ASSIGN_OR_RETURN(config_, decode_stream_config(field->bytes));
+    } else if (field->number == kStateDeleted) {
+      deleted = field->integer() != 0;
+    } else if (field->number == kStateShowedUnsynced) {
+      showed_unsynced_ = field->integer() != 0;
+    }
+  }
+  if (deleted) {
+    RETURN_IF_ERROR(remove_files());
+    return not_found("the stream in " + dir_ + " was deleted");
+  }
+  if (!in.ok() || config_.name != name) {
+    return {StatusCode::kCorruption,
+            "the folder " + dir_ + " holds the configuration of another stream; move it away"};
+  }
+  RETURN_IF_ERROR(open_log());
+  // From here on everything that is stored is synced, and the next run may rely on it; or not.
+  if (const bool shows = options_.sync == SyncPolicy::kInterval; shows != showed_unsynced_) {
+    showed_unsynced_ = shows;
+    RETURN_IF_ERROR(write_state(false));
+  }
+  return {};
+}
+
+Status Stream::Impl::open_log() {
+  acks_.emplace(config_.name, options_.domain);
+  RETURN_IF_ERROR(compile_transforms());
+  store::LogOptions log = options_.log;
+  log.first_seq = std::max<StreamSeq>(1, config_.first_seq);
+  log.after_power_cut = showed_unsynced_ || options_.sync == SyncPolicy::kInterval
+                            ? store::AfterPowerCut::kSkipReserved
+                            : store::AfterPowerCut::kTrustSync;
+  ASSIGN_OR_RETURN(log_,
+                   store::MessageLog::open(files(), dir_ + "/messages", log, *options_.clock));
+  // What a killed process wrote may be in memory only, and will be shown.
+  RETURN_IF_ERROR(log_->sync());
+  const store::LogState state = log_->counts();
+  last_time_ns_ = state.last_time_ns;
+  appended_.seq = state.last_seq;
+  appended_.time_ns = state.last_time_ns;
+  flushed_ = appended_;
+  visible_mark_ = appended_;
+  visible_ = state.last_seq;
+  RETURN_IF_ERROR(remember_ids());
+  expire_old();
+  enforce_limits();
+  RETURN_IF_ERROR(failure_);
+  return load_consumers();
+}
+
+Status Stream::Impl::load_consumers() {
+  if (!in_memory()) {
+    consumers_dir_ = dir_ + "/consumers";
+    RETURN_IF_ERROR(options_.fs->make_dir(consumers_dir_));
+    RETURN_IF_ERROR(options_.fs->sync_dir(dir_));
+  }
+  if (options_.consumers) {
+    ASSIGN_OR_RETURN(consumers_, options_.consumers(owner_));
+  }
+  settle_retention();
+  return failure_;
+}
+
+Status Stream::Impl::compile_transforms() {
+  transform_.reset();
+  republish_.reset();
+  if (config_.subject_transform.has_value() && !config_.subject_transform->destination.empty()) {
+    ASSIGN_OR_RETURN(transform_, SubjectTransform::compile(*config_.subject_transform));
+  }
+  if (config_.republish.has_value()) {
+    ASSIGN_OR_RETURN(
+        republish_,
+        SubjectTransform::compile({config_.republish->source, config_.republish->destination}));
+  }
+  return {};
+}
+
+/// The duplicate window is not stored: the messages within it say what was in it.
+Status Stream::Impl::remember_ids() {
+  if (log_->counts().messages == 0) {
+    return {};
+  }
+  const std::int64_t since = options_.clock->unix_ns() - config_.duplicate_window_ns;
+  ASSIGN_OR_RETURN(const StreamSeq first, log_->seq_at_time(since));
+  store::MessageReader reader(*log_, std::min(first, visible_));
+  for (;;) {
+    ASSIGN_OR_RETURN(const auto message, reader.next(visible_));
+    if (!message.has_value()) {
+      break;
+    }
+    const PublishHeaders headers = read_publish_headers(message->headers);
+    last_message_id_.assign(headers.message_id);
+    if (!headers.message_id.empty() && message->time_ns >= since &&
+        config_.duplicate_window_ns > 0 && duplicates_.find(headers.message_id) == 0) {
+      duplicates_.add(headers.message_id, message->seq, message->time_ns);
+    }
+  }
+  if (duplicates_.size() > 0) {
+    forget_at_ = steady(duplicates_.oldest_ns() + config_.duplicate_window_ns);
+  }
+  return {};
+}
+
+/// Acknowledged messages that a power cut brought back go again: nobody would ever ask for them.
+void Stream::Impl::settle_retention() {
+  if (config_.retention == Retention::kLimits || consumers_ == nullptr ||
+      consumers_->count() == 0) {
+    return;
+  }
+  store::SubjectFilter all;
+  std::string subject;
+  for (StreamSeq seq = log_->next_matching(1, all); seq != 0 && failure_.ok();
+       seq = log_->next_matching(seq + 1, all)) {
+    const bool done = log_->subject_of(seq, subject) && (config_.retention == Retention::kInterest
+                                                             ? !consumers_->needs(seq, subject)
+                                                             : consumers_->is_done(seq, subject));
+    if (done) {
+      remove_done(seq);
+    }
+  }
+}
+
+std::optional<ApiError> Stream::Impl::update(const StreamConfig& config) {
+  StreamConfig before = std::exchange(config_, config);
+  Status status = compile_transforms();
+  if (status.ok()) {
+    status = write_state(false);
+  }
+  if (!status.ok()) {
+    config_ = std::move(before);
+    CHECK(compile_transforms().ok());
+    return make_error(errors::kStreamUpdate, "the new configuration cannot be stored: disk error");
+  }
+  if (!republish_.has_value()) {
+    to_republish_.clear();
+  }
+  ++room_made_;
+  if (config_.max_msgs_per_subject > 0 &&
+      (before.max_msgs_per_subject <= 0 ||
+       config_.max_msgs_per_subject < before.max_msgs_per_subject)) {
+    for (const store::SubjectCount& subject : log_->subjects({})) {
+      enforce_subject_limit(subject.subject);
+    }
+  }
+  enforce_limits();
+  expire_old();
+  if (duplicates_.size() > 0) {
+    forget_at_ = options_.clock->now();
+  }
+  if (consumers_ != nullptr) {
+    consumers_->on_config_changed();
+  }
+  if (config_.retention == Retention::kInterest && before.retention == Retention::kLimits) {
+    sweep(1);
+  }
+  return std::nullopt;
+}
+
+/// Everything but the state, then the state, then the folder.
+Status Stream::Impl::remove_files() {
+  store::FileSystem& fs = *options_.fs;
+  RETURN_IF_ERROR(remove_tree(fs, dir_ + "/messages"));
+  RETURN_IF_ERROR(remove_tree(fs, dir_ + "/consumers"));
+  RETURN_IF_ERROR(fs.sync_dir(dir_));
+  state_.reset();
+  RETURN_IF_ERROR(remove_tree(fs, dir_));
+  return fs.sync_dir(options_.dir);
+}
+
+Status Stream::Impl::destroy() {
+  CHECK(!committing_);
+  if (failure_.ok()) {
+    fail(Status(StatusCode::kCancelled, "the stream was deleted"));
+  }
+  if (consumers_ != nullptr) {
+    consumers_->on_stream_deleted();
+    consumers_.reset();
+  }
+  if (in_memory()) {
+    return {};
+  }
+  RETURN_IF_ERROR(write_state(true));
+  log_.reset();
+  return remove_files();
+}
+
+Status Stream::Impl::close() {
+  CHECK(!committing_);
+  if (consumers_ != nullptr) {
+    consumers_->on_shutdown();
+  }
+  if (!failure_.ok()) {
+    return failure_;
+  }
+  const Status status = log_->close();
+  if (status.ok()) {
+    show(appended_);
+  }
+  return status;
+}
+
+}  // namespace feedvault::broker::streams
