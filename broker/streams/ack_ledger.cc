@@ -193,6 +193,16 @@ void AckLedger::forget_below(StreamSeq first) {
   }
 }
 
+void AckLedger::skip_to(StreamSeq next) {
+  if (next > 0 && delivered_.stream < next - 1) {
+    delivered_.stream = next - 1;
+    if (pending_.empty()) {
+      raise_floor_to_pending();
+    }
+    note(Op::kSkippedTo, next);
+  }
+}
+
 // --- Bytes ---
 
 // A change record begins anew: distances are from 0, and runs do not cross records.
@@ -419,6 +429,9 @@ bool AckLedger::replay(VarintReader& in, const Moment& now) {
       return true;
     case Op::kForgottenBelow:
       forget_below(seq);
+      return true;
+    case Op::kSkippedTo:
+      skip_to(seq);
       return true;
     case Op::kResumeAfter:
       resume_after_ = seq;

@@ -98,6 +98,8 @@ class AckLedger {
   void forget(StreamSeq seq);
   /// All below `first` are gone from the stream.
   void forget_below(StreamSeq first);
+  /// Messages below `next` that were not delivered never will be.
+  void skip_to(StreamSeq next);
 
   // --- Bytes ---
 
@@ -106,7 +108,7 @@ class AckLedger {
   std::string_view changes();
   void clear_changes();
   /// Bytes of changes() so far, about.
-  std::size_t changes_size() const { return journal_.size(); }
+  std::size_t changes_size() const { return journal_.size() + (run_.count > 0 ? 1 : 0); }
 
   /// Everything, including what changes() holds.
   std::string snapshot(const Moment& now) const;
@@ -129,6 +131,7 @@ class AckLedger {
     kForgottenBelow = 9,
     kResumeAfter = 10,
     kStarted = 11,
+    kSkippedTo = 12,
   };
   // Several in a row that are written as one.
   struct Run {

@@ -49,6 +49,17 @@ struct ConsumerInfo {
   std::int64_t pause_remaining_ns = 0;
 };
 
+class Consumer;
+
+/// What a set of consumers knows of them without asking each: who needs looking after.
+class ConsumerWatch {
+ public:
+  virtual ~ConsumerWatch() = default;
+  /// Something happened to it: its deadline may have changed, and it may have something to flush.
+  /// Called often; told again only after the owner has called Consumer::settle().
+  virtual void touched(Consumer& consumer) = 0;
+};
+
 /// One consumer of a stream: decides which message goes to whom and when, and keeps account of what
 /// is acknowledged. Made and owned by a ConsumerSet, on the stream's thread; knows no sockets,
 /// threads or JSON.
@@ -68,6 +79,9 @@ class Consumer {
  public:
   static constexpr std::size_t kTurnMessages = 4096;
   static constexpr std::size_t kTurnBytes = 1U << 20U;
+  /// Answers that one consumer may owe, each for an acknowledgement that is not durable yet. Only a
+  /// stuck disk gets this far; further ones are not answered, and their senders ask again.
+  static constexpr std::size_t kAnswersMax = 1U << 16U;
 
   /// A new consumer, which begins where its deliver policy says. `config` has been checked; `file`
   /// may be null (nothing is kept).
@@ -83,6 +97,12 @@ class Consumer {
 
   /// Keeps it in a new file from now on; durable on return.
   Status keep_in(const std::string& path);
+  /// Who is told when something happens to it, and a number that tells it from others that had its
+  /// name.
+  void attach(ConsumerWatch& watch, std::uint64_t id);
+  std::uint64_t id() const { return id_; }
+  /// From now on the watch is told again.
+  void settle() { touched_ = false; }
 
   // --- What clients do ---
 
@@ -119,13 +139,15 @@ class Consumer {
   /// Hands what happened to the operating system. Cheap when nothing did.
   void flush();
   bool needs_flush() const;
+  /// Something was flushed that is not durable.
+  bool unsynced() const { return unsynced_since_ns_ != kNoDeadline; }
   /// Somebody waits for an answer until a sync is done, or changes are older than the stream's
   /// sync_interval.
   bool wants_sync(std::int64_t now_ns) const;
   /// When wants_sync() may become true by itself.
   std::int64_t sync_deadline() const;
   /// Requires: flushed. The rest as StateFile's.
-  store::StateFile::Sync begin_sync() const;
+  store::StateFile::Sync begin_sync();
   void end_sync(const store::StateFile::Sync& sync, const Status& result);
   /// Not ok: its state could not be written. It delivers nothing more, and acknowledgements are not
   /// answered.
@@ -136,6 +158,8 @@ class Consumer {
   const std::string& name() const { return stored_.config.name; }
   const ConsumerConfig& config() const { return stored_.config; }
   ConsumerInfo info();
+  /// needs() is false for everything below.
+  StreamSeq first_needed() const;
   /// `config` has passed check_consumer_update. Durable on return.
   Status update(const ConsumerConfig& config);
   /// Everybody who waits is told "409 <why>".
@@ -149,7 +173,8 @@ class Consumer {
  private:
   enum class Next : std::uint8_t { kMessage, kEnd, kStalled, kFailed };
 
-  void begin(const Moment& now);
+  void mark();
+  void begin();
   void set_up(const Moment& now);
   StreamSeq starting_seq(StreamSeq first, StreamSeq last);
   void collect_last_per_subject(StreamSeq after, StreamSeq up_to);
@@ -159,6 +184,8 @@ class Consumer {
   std::int64_t wait_ns(std::uint32_t deliveries) const;
   std::uint64_t num_pending();
   std::uint64_t count_pending();
+  std::uint64_t pending_for_reply(const Moment& now);
+  void end_of_last_per_subject();
   bool is_paused(const Moment& now) const;
 
   // Delivering (consumer_deliver.cc)
@@ -170,13 +197,16 @@ class Consumer {
   bool may_go_now(const OutgoingMessage& message, const Moment& now);
   bool send(const OutgoingMessage& message, const Moment& now);
   bool send_to_request(const OutgoingMessage& message, const Moment& now);
-  void delivered(const Moment& now);
+  void delivered(std::size_t size, const Moment& now);
   OutgoingMessage outgoing(std::string_view ack_subject);
   void drop_candidate();
   void settle_requests(const Moment& now, bool at_end);
+  bool may_join(const PullRequest& request, const Moment& now);
+  bool has_room(const Moment& now);
 
   // Push (consumer_push.cc)
-  void ask_for_flow(const Moment& now);
+  void ask_for_flow();
+  std::uint64_t next_random();
   void send_heartbeat(std::string_view to);
   void set_active(bool active, const Moment& now);
 
@@ -187,6 +217,7 @@ class Consumer {
   void answer_durable(std::string_view reply);
   void sample(const Ack& ack, const PendingAck& entry, const Moment& now);
   void exhaust(PendingAck& entry);
+  void forget_candidate(StreamSeq seq);
   void expire_waits(const Moment& now);
 
   // Time
@@ -200,6 +231,9 @@ class Consumer {
   AckLedger ledger_;
   std::unique_ptr<ConsumerFile> file_;
   Status failure_;
+  ConsumerWatch* watch_ = nullptr;
+  std::uint64_t id_ = 0;
+  bool touched_ = false;
   store::SubjectFilter filter_;
   store::MessageReader reader_;
   AckSubjectWriter ack_subject_;
@@ -223,7 +257,7 @@ class Consumer {
 
   PullRequests requests_;
   bool has_no_wait_ = false;
-  std::int64_t requests_looked_ns_ = 0;
+  std::int64_t requests_looked_ns_ = 0;  // whether they are still wanted
 
   bool active_ = false;
   FlowControl flow_;
@@ -237,6 +271,8 @@ class Consumer {
 
   bool more_ = false;                        // the turn was over before the work was
   std::int64_t resume_at_ns_ = kNoDeadline;  // rate limit or replay
+  bool stalled_ = false;                     // by max_ack_pending
+  std::int64_t rest_at_ns_ = kNoDeadline;    // the reader's memory goes back
   std::int64_t last_activity_ns_ = 0;
   std::int64_t inactive_at_ns_ = kNoDeadline;
   std::uint64_t sample_percent_ = 0;
@@ -250,6 +286,7 @@ class Consumer {
   std::vector<std::string> unflushed_answers_;
   std::vector<Answer> unsynced_answers_;
   std::int64_t unsynced_since_ns_ = kNoDeadline;
+  std::uint64_t syncing_generation_ = 0;  // on its way to the disk; 0: none
 };
 
 }  // namespace feedvault::broker::streams

@@ -5,8 +5,11 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -26,7 +29,7 @@ class Stream;
 ///     result. That is how acknowledgements that wait for an answer get it;
 ///   - when somebody subscribes to, or leaves, a push consumer's deliver subject:
 ///     on_interest_changed(). (They also look for themselves, a few times a second.)
-class ConsumerSet final : public StreamConsumers {
+class ConsumerSet final : public StreamConsumers, private ConsumerWatch {
  public:
   /// For StreamOptions::consumers. Reads back what is stored; a consumer that cannot be read is
   /// left where it is and told of by unusable().
@@ -70,7 +73,7 @@ class ConsumerSet final : public StreamConsumers {
     friend class ConsumerSet;
     struct One {
       std::string consumer;
-      std::int64_t created_ns = 0;  // tells it from a later one of that name
+      std::uint64_t id = 0;
       store::StateFile::Sync sync;
       Status result;
     };
@@ -104,16 +107,27 @@ class ConsumerSet final : public StreamConsumers {
 
  private:
   explicit ConsumerSet(Stream& stream) : stream_(stream) {}
+  void touched(Consumer& consumer) override { touched_.push_back(&consumer); }
+  void settle() const;
+  Consumer& insert(std::unique_ptr<Consumer> consumer);
   Status open_all();
   ApiResult<Created> update(Consumer& consumer, const ConsumerConfig& config);
   std::optional<ApiError> check_against_others(const ConsumerConfig& config) const;
   std::string new_name() const;
   std::string new_path();
   void erase(Consumer& consumer);
+  static void drop(std::vector<Consumer*>& list, const Consumer& consumer);
 
   Stream& stream_;
   std::map<std::string, std::unique_ptr<Consumer>, std::less<>> consumers_;
   std::uint64_t last_file_ = 0;
+  std::uint64_t last_id_ = 0;
+  // Kept up to date when somebody asks: most turns concern few consumers of many.
+  mutable std::vector<Consumer*> touched_;
+  mutable std::vector<Consumer*> unflushed_;
+  mutable std::set<std::pair<std::int64_t, Consumer*>> deadlines_;  // all, by the next one
+  mutable std::unordered_map<Consumer*, std::int64_t> deadline_of_;
+  std::vector<Consumer*> unsynced_;
   std::vector<Unusable> unusable_;
   std::vector<std::string> damaged_;
 };
