@@ -107,6 +107,7 @@ class Stream::Impl {
   std::uint64_t bytes_in(const store::LogState& state) const;
   std::uint64_t bytes_of(const Incoming& in) const;
   void enforce_subject_limit(std::string_view subject);
+  void enforce_subject_limits();
   void enforce_limits();
   void expire_old();
   bool remove_done(StreamSeq seq);

@@ -53,6 +53,15 @@ void Stream::Impl::enforce_subject_limit(std::string_view subject) {
   }
 }
 
+void Stream::Impl::enforce_subject_limits() {
+  if (config_.max_msgs_per_subject <= 0) {
+    return;
+  }
+  for (const store::SubjectCount& subject : log_->subjects({})) {
+    enforce_subject_limit(subject.subject);
+  }
+}
+
 void Stream::Impl::enforce_limits() {
   if (config_.max_msgs <= 0 && config_.max_bytes <= 0) {
     return;

@@ -154,10 +154,14 @@ Status Stream::Impl::open_log() {
   flushed_ = appended_;
   visible_mark_ = appended_;
   visible_ = state.last_seq;
-  RETURN_IF_ERROR(remember_ids());
+  // What limits and roll-ups had removed may be back where that was not durable yet.
   expire_old();
+  if (!log_->recovery().clean) {
+    enforce_subject_limits();
+  }
   enforce_limits();
   RETURN_IF_ERROR(failure_);
+  RETURN_IF_ERROR(remember_ids());
   return load_consumers();
 }
 
@@ -251,9 +255,7 @@ std::optional<ApiError> Stream::Impl::update(const StreamConfig& config) {
   if (config_.max_msgs_per_subject > 0 &&
       (before.max_msgs_per_subject <= 0 ||
        config_.max_msgs_per_subject < before.max_msgs_per_subject)) {
-    for (const store::SubjectCount& subject : log_->subjects({})) {
-      enforce_subject_limit(subject.subject);
-    }
+    enforce_subject_limits();
   }
   enforce_limits();
   expire_old();
@@ -265,6 +267,11 @@ std::optional<ApiError> Stream::Impl::update(const StreamConfig& config) {
   }
   if (config_.retention == Retention::kInterest && before.retention == Retention::kLimits) {
     sweep(1);
+  }
+  // What the new limits removed does not come back.
+  status = failure_.ok() ? log_->sync() : failure_;
+  if (!status.ok() && status.code() != StatusCode::kExhausted) {
+    fail(status);
   }
   return std::nullopt;
 }
