@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "broker/jetstream/service.h"
 #include "broker/log_file.h"
 #include "broker/options.h"
 #include "broker/server.h"
@@ -30,18 +31,23 @@ void raise_file_limit() {
   }
 }
 
-// What is configured but not there must not be taken for there.
-Status check_supported(const Options& options) {
-  if (options.jetstream.enabled) {
-    return invalid_argument("jetstream: not supported yet; remove it, or use nats-server");
+Server::MakeStreams streams_for(const Options& options) {
+  if (!options.jetstream.enabled) {
+    return {};
   }
-  return {};
+  return
+      [jetstream = options.jetstream](StreamHost& host) -> Result<std::unique_ptr<StreamHandler>> {
+        auto service = jetstream::Service::open(host, jetstream, store::real_file_system());
+        if (!service) {
+          return service.error();
+        }
+        return std::unique_ptr<StreamHandler>(std::move(*service));
+      };
 }
 
 Result<LoadedOptions> load(const CommandLine& command_line) {
   auto loaded = load_options(command_line, environ);
   if (loaded) {
-    RETURN_IF_ERROR(check_supported(loaded->options));
     const std::string& file = loaded->options.config_file;
     for (const auto& tls : {make_tls_context(loaded->options.tls, "tls"),
                             make_tls_context(loaded->options.websocket.tls, "websocket: tls")}) {
@@ -180,7 +186,7 @@ int run(const CommandLine& command_line) {
   }
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
-  auto server = Server::start(options, Clock::system());
+  auto server = Server::start(options, Clock::system(), streams_for(options));
   if (!server) {
     return fail(server.error());
   }

@@ -185,6 +185,12 @@ std::string Server::info_line(const Connection& connection,
       options.limits.max_payload,
       connection.id(),
       json_quoted(connection.peer().ip));
+  if (streams_ != nullptr) {
+    add_field(json, "jetstream", "true");
+    if (!options.jetstream.domain.empty()) {
+      add_field(json, "domain", json_quoted(options.jetstream.domain));
+    }
+  }
   if (options.authorization.any()) {
     add_field(json, "auth_required", "true");
   }

@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 
@@ -45,6 +47,9 @@ class StreamHandler {
   /// After some messages, and after each wake-up: store, acknowledge, deliver. True when there is
   /// more to do at once; others have their turn in between.
   virtual bool on_turn() = 0;
+  /// What was sent leaves for the clients now: last chance to write down what they must not know
+  /// before the disk does. May send more.
+  virtual void before_output() = 0;
   /// Clients began or ceased to listen to watched subjects: look at them with has_interest().
   virtual void on_interest() = 0;
   /// A receiver of what was sent with this `sender` number takes little: nothing more for so long.
@@ -74,6 +79,12 @@ class StreamHost {
                                   Captures captures) = 0;
   /// Nothing of it comes any more, not even what is on its way.
   virtual void unsubscribe(std::uint64_t subscription) = 0;
+  /// Other filters take the place of `old` at once, so that no message falls in between or comes
+  /// twice; what is on its way still comes. The new numbers.
+  virtual std::vector<std::uint64_t> resubscribe(const std::vector<std::uint64_t>& old,
+                                                 const std::vector<std::string>& filters,
+                                                 std::uint64_t tag,
+                                                 Captures captures) = 0;
 
   /// Sends to whoever listens to `to`; the message's own subject can be another one. How many that
   /// are: all plain subscriptions, and one a queue group. `sender` is for on_congestion().

@@ -132,9 +132,18 @@ void StreamLoop::lock_for_reading() {
   }
 }
 
+void StreamLoop::hand_over() {
+  if (!handing_over_ && router_.outbox_bytes() > 0) {
+    handing_over_ = true;
+    handler_->before_output();
+    handing_over_ = false;
+    hand_over_outboxes(router_, shared_.inboxes, inbox_);
+  }
+}
+
 void StreamLoop::release_lock() {
-  if (locked_) {
-    hand_over_outboxes(router_, shared_.inboxes, inbox_);  // first: see Worker's graveyard
+  if (locked_ && !handing_over_) {
+    hand_over();  // first: see Worker's graveyard
     shared_.index_lock.unlock_read(index_);
     locked_ = false;
     if (inbox_.filled()) {
@@ -144,30 +153,52 @@ void StreamLoop::release_lock() {
 }
 
 std::uint64_t StreamLoop::subscribe(std::string_view filter, std::uint64_t tag, Captures captures) {
-  auto made = std::make_unique<Listening>(index_, filter, tag);
-  made->subscription.captures = captures == Captures::kYes;
-  release_lock();
-  shared_.index_lock.lock_write();
-  shared_.indexes[index_of(Account::kUsers)].insert(made->subscription);
-  shared_.index_lock.unlock_write();
-  const std::uint64_t id = next_subscription_++;
-  listening_.emplace(id, std::move(made));
-  return id;
+  return resubscribe({}, {std::string(filter)}, tag, captures).front();
 }
 
 void StreamLoop::unsubscribe(std::uint64_t subscription) {
   const auto found = listening_.find(subscription);
   CHECK(found != listening_.end());
-  std::unique_ptr<Listening> gone = std::move(found->second);
-  listening_.erase(found);
-  gone->subscription.closed = true;
+  found->second->subscription.closed = true;
+  resubscribe({subscription}, {}, 0, Captures::kNo);
+}
+
+std::vector<std::uint64_t> StreamLoop::resubscribe(const std::vector<std::uint64_t>& old,
+                                                   const std::vector<std::string>& filters,
+                                                   std::uint64_t tag,
+                                                   Captures captures) {
+  std::vector<std::unique_ptr<Listening>> gone;
+  for (const std::uint64_t id : old) {
+    const auto found = listening_.find(id);
+    CHECK(found != listening_.end());
+    gone.push_back(std::move(found->second));
+    listening_.erase(found);
+  }
+  std::vector<std::uint64_t> ids;
+  std::vector<Listening*> fresh;
+  for (const std::string& filter : filters) {
+    auto made = std::make_unique<Listening>(index_, filter, tag);
+    made->subscription.captures = captures == Captures::kYes;
+    fresh.push_back(made.get());
+    ids.push_back(next_subscription_++);
+    listening_.emplace(ids.back(), std::move(made));
+  }
+  SubjectIndex& index = shared_.indexes[index_of(Account::kUsers)];
   release_lock();
   shared_.index_lock.lock_write();
-  shared_.indexes[index_of(Account::kUsers)].remove(gone->subscription);
+  for (const auto& each : gone) {
+    index.remove(each->subscription);
+  }
+  for (Listening* const each : fresh) {
+    index.insert(each->subscription);
+  }
   shared_.index_lock.unlock_write();
-  // Who had found it in the index has handed that over before we got the lock.
+  // Who had found an old one in the index has handed that over before we got the lock.
   fetch();
-  graves_.push_back({std::move(gone), fetched_});
+  for (auto& each : gone) {
+    graves_.push_back({std::move(each), fetched_});
+  }
+  return ids;
 }
 
 void StreamLoop::bury() {
@@ -199,7 +230,7 @@ std::size_t StreamLoop::send(std::string_view to, const Outgoing& message, std::
   publish.total_size = size_text_;
   const std::size_t reached = router_.send(to, publish, sender);
   if (router_.outbox_bytes() > kOutboxBytesMax) {
-    hand_over_outboxes(router_, shared_.inboxes, inbox_);
+    hand_over();
   }
   return reached;
 }

@@ -65,6 +65,10 @@ class StreamLoop final : public TurnHandler, public StreamHost {
   const Clock& clock() const override { return loop_->clock(); }
   std::uint64_t subscribe(std::string_view filter, std::uint64_t tag, Captures captures) override;
   void unsubscribe(std::uint64_t subscription) override;
+  std::vector<std::uint64_t> resubscribe(const std::vector<std::uint64_t>& old,
+                                         const std::vector<std::string>& filters,
+                                         std::uint64_t tag,
+                                         Captures captures) override;
   std::size_t send(std::string_view to, const Outgoing& message, std::uint64_t sender) override;
   bool has_interest(std::string_view subject) override;
   void watch_interest(std::string_view subject) override;
@@ -95,6 +99,7 @@ class StreamLoop final : public TurnHandler, public StreamHost {
   void set_hold(const Sender& publisher, bool on);
   void lock_for_reading();
   void release_lock();
+  void hand_over();
   void fetch();
   void work_off();
   void deliver(const DeliveryBatch::Record& record);
@@ -116,6 +121,7 @@ class StreamLoop final : public TurnHandler, public StreamHost {
   std::uint64_t worked_off_ = 0;
   WakeTimer timer_;
   bool locked_ = false;  // the index, for reading
+  bool handing_over_ = false;
   std::uint32_t sends_ = 0;
   std::string size_text_;
   std::string header_text_;

@@ -118,6 +118,7 @@ class Scribe final : public StreamHandler {
     unacknowledged_.clear();
     return false;
   }
+  void before_output() override {}
   void on_interest() override { notes_.note_interest(host_.has_interest("out.watched")); }
   void on_congestion(std::uint64_t, std::chrono::milliseconds) override {}
   void on_stop() override {}

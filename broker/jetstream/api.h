@@ -1,0 +1,104 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/stream_host.h"
+#include "broker/streams/consumer_set.h"
+#include "broker/streams/streams.h"
+
+namespace feedvault::broker::jetstream {
+
+/// What the wire API needs of the service around it.
+class ApiHost {
+ public:
+  virtual ~ApiHost() = default;
+  virtual void answer(std::string_view reply, std::string_view text) = 0;
+  virtual void no_responders(const Sender& to, std::string_view reply) = 0;
+  virtual std::int64_t unix_ns() const = 0;
+  /// The stream listens to its subjects from now on.
+  virtual void stream_created(streams::Stream& stream) = 0;
+  /// Its subjects may be others now.
+  virtual void stream_updated(streams::Stream& stream) = 0;
+  /// It is about to be removed: it listens to nothing any more, and no commit is under way.
+  virtual void stream_removed(streams::Stream& stream) = 0;
+  /// Something was changed that may need a commit, or let what was held back go on.
+  virtual void touched(streams::Stream& stream) = 0;
+};
+
+/// Requests to $JS.API.>: from their subject and JSON to the streams and back. Knows no threads and
+/// no sockets; called on the streams' loop.
+///
+/// Sizes of answers are bounded by pages: kPageMax names, kListMax descriptions, kSubjectsMax
+/// subjects, kDeletedMax deleted numbers.
+class Api {
+ public:
+  static constexpr std::size_t kPageMax = 1024;
+  static constexpr std::size_t kListMax = 256;
+  static constexpr std::size_t kSubjectsMax = 100'000;
+  static constexpr std::size_t kDeletedMax = 1U << 20U;
+
+  struct Limits {
+    std::int64_t max_memory = -1;  // bytes of all streams together; -1: no limit
+    std::int64_t max_file = -1;
+  };
+  /// References must outlive this.
+  Api(streams::Streams& streams, streams::Output& output, ApiHost& host, Limits limits);
+
+  /// `path`: the subject behind "$JS.API.".
+  void handle(std::string_view path, const Arrival& arrival);
+
+  std::uint64_t total() const { return total_; }
+  std::uint64_t errors() const { return errors_; }
+
+ private:
+  struct Call;
+  struct Method;
+
+  static std::span<const Method> methods();
+  bool dispatch(Call& call);
+  std::optional<streams::ApiError> check_limits(const streams::StreamConfig& config) const;
+  streams::Stream* find_stream(Call& call);
+  void fail(Call& call, const streams::ErrorSpec& error);
+  void answer(const Call& call, std::string_view text);
+
+  void account_info(Call& call);
+  void stream_create(Call& call);
+  void stream_update(Call& call);
+  void stream_info(Call& call);
+  void stream_names(Call& call);
+  void stream_list(Call& call);
+  void stream_delete(Call& call);
+  void stream_purge(Call& call);
+  void message_get(Call& call);
+  void message_delete(Call& call);
+  void direct_get(Call& call);
+  void not_clustered(Call& call);
+  void unsupported(Call& call);
+  void template_names(Call& call);
+  void consumer_create(Call& call);
+  void durable_create(Call& call);
+  void finish_create(Call& call,
+                     streams::ConsumerConfig config,
+                     streams::ConsumerSet::CreateAction action);
+  std::vector<streams::Consumer*> consumer_page(Call& call, std::size_t limit);
+  void consumer_info(Call& call);
+  void consumer_names(Call& call);
+  void consumer_list(Call& call);
+  void consumer_delete(Call& call);
+  void consumer_pause(Call& call);
+  void consumer_next(Call& call);
+
+  streams::Streams& streams_;
+  streams::Output& output_;
+  ApiHost& host_;
+  Limits limits_;
+  std::uint64_t total_ = 0;
+  std::uint64_t errors_ = 0;
+  store::ReadBuffer buffer_;
+};
+
+}  // namespace feedvault::broker::jetstream

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/jetstream/api.h"
+#include "broker/jetstream/config_json.h"
+
+namespace feedvault::broker::jetstream {
+
+// Private to the wire API: one request, and what its answer becomes.
+
+struct Api::Method {
+  std::string_view path;  // tokens in capitals; S is a stream's name, C a consumer's, > the rest
+  std::string_view type;  // of the answer, between "io.nats.jetstream.api.v1." and "_response"
+  void (Api::*run)(Call&);
+};
+
+struct Api::Call {
+  std::string_view path;
+  std::string_view stream;    // named in the subject, "" where it has none
+  std::string_view consumer;  // likewise
+  std::string_view rest;      // of the subject, where it goes on
+  const Arrival& arrival;
+  const Method* method = nullptr;
+  Json json = Json::object();  // the answer
+  bool silent = false;         // is not answered with `json`
+  bool failed = false;
+
+  bool empty_payload() const;
+  void refuse(const streams::ApiError& error);
+  /// {"total", "offset", "limit"} at the front of a page.
+  void put_page(std::uint64_t total, std::uint64_t offset, std::uint64_t limit);
+};
+
+/// Offset and filter of a list; false when it is no JSON.
+struct PageRequest {
+  std::int64_t offset = 0;
+  std::string subject;
+};
+bool read_page(std::string_view payload, PageRequest& request);
+
+Json stream_state_json(const streams::Stream& stream);
+/// config, created, state.
+void put_stream(Json& json, const streams::Stream& stream);
+
+}  // namespace feedvault::broker::jetstream

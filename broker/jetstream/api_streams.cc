@@ -1,0 +1,252 @@
+// The API's requests about streams.
+
+#include <algorithm>
+
+#include "broker/jetstream/api.h"
+#include "broker/jetstream/api_call.h"
+
+namespace feedvault::broker::jetstream {
+
+using streams::ApiError;
+using streams::make_error;
+using streams::Stream;
+using streams::StreamConfig;
+namespace errors = streams::errors;
+
+Json stream_state_json(const Stream& stream) {
+  const streams::StreamState state = stream.state();
+  Json json;
+  json["messages"] = state.messages;
+  json["bytes"] = state.bytes;
+  json["first_seq"] = state.first_seq;
+  json["first_ts"] = json_time_text(state.first_time_ns);
+  json["last_seq"] = state.last_seq;
+  json["last_ts"] = json_time_text(state.last_time_ns);
+  if (state.num_subjects > 0) {
+    json["num_subjects"] = state.num_subjects;
+  }
+  if (state.num_deleted > 0) {
+    json["num_deleted"] = state.num_deleted;
+  }
+  json["consumer_count"] = state.consumers;
+  return json;
+}
+
+void put_stream(Json& json, const Stream& stream) {
+  json["config"] = stream_config_json(stream.config());
+  json["created"] = json_time_text(stream.created_ns());
+  json["state"] = stream_state_json(stream);
+}
+
+namespace {
+
+// Reads the configuration of a request about the stream that its subject names; false after a
+// refusal.
+bool read_config(std::string_view stream,
+                 std::string_view payload,
+                 StreamConfig& config,
+                 std::optional<ApiError>& error) {
+  const auto json = parse_json(payload);
+  if (!json || !read_stream_config(*json, config)) {
+    error = make_error(errors::kInvalidJson);
+  } else if (config.name != stream) {
+    error = make_error(errors::kStreamMismatch);
+  }
+  return !error;
+}
+
+}  // namespace
+
+// Room that streams have reserved by max_bytes counts, as in nats-server.
+std::optional<ApiError> Api::check_limits(const StreamConfig& config) const {
+  const bool memory = config.storage == streams::StorageType::kMemory;
+  const std::int64_t limit = memory ? limits_.max_memory : limits_.max_file;
+  if (limit < 0 || config.max_bytes <= 0) {
+    return std::nullopt;
+  }
+  std::int64_t left = limit;
+  for (const Stream* const each : streams_.list()) {
+    if (each->name() != config.name && each->config().storage == config.storage) {
+      left -= std::max<std::int64_t>(0, each->config().max_bytes);
+    }
+  }
+  if (config.max_bytes <= left) {
+    return std::nullopt;
+  }
+  return make_error(memory ? errors::kMemoryExceeded : errors::kStorageExceeded);
+}
+
+void Api::stream_create(Call& call) {
+  StreamConfig config;
+  std::optional<ApiError> error;
+  if (!read_config(call.stream, call.arrival.payload, config, error) ||
+      (error = check_limits(config))) {
+    call.refuse(*error);
+    return;
+  }
+  auto created = streams_.create(std::move(config));
+  if (!created) {
+    call.refuse(created.error());
+    return;
+  }
+  if (!created->existed) {
+    host_.stream_created(*created->stream);
+    output_.advisory(streams::StreamAction{created->stream->name(), streams::Action::kCreate});
+  }
+  put_stream(call.json, *created->stream);
+  call.json["did_create"] = true;
+}
+
+void Api::stream_update(Call& call) {
+  StreamConfig config;
+  std::optional<ApiError> error;
+  if (!read_config(call.stream, call.arrival.payload, config, error) ||
+      (error = check_limits(config))) {
+    call.refuse(*error);
+    return;
+  }
+  auto updated = streams_.update(std::move(config));
+  if (!updated) {
+    call.refuse(updated.error());
+    return;
+  }
+  host_.stream_updated(**updated);
+  output_.advisory(streams::StreamAction{(*updated)->name(), streams::Action::kModify});
+  put_stream(call.json, **updated);
+}
+
+void Api::stream_info(Call& call) {
+  bool deleted_details = false;
+  std::string subjects_filter;
+  std::int64_t offset = 0;
+  bool readable = true;
+  if (!call.empty_payload()) {
+    const auto json = parse_json(call.arrival.payload);
+    readable = json && read_object(*json,
+                                   {bool_field("deleted_details", deleted_details),
+                                    text_field("subjects_filter", subjects_filter),
+                                    int_field("offset", offset)});
+  }
+  Stream* const stream = readable ? find_stream(call) : nullptr;
+  if (stream == nullptr) {
+    if (readable) {
+      call.put_page(0, 0, 0);
+      return;
+    }
+    fail(call, errors::kInvalidJson);
+    call.put_page(0, 0, 0);
+    return;
+  }
+  call.put_page(0, 0, 0);
+  put_stream(call.json, *stream);
+  Json& state = call.json["state"];
+  if (deleted_details && state.contains("num_deleted")) {
+    state["deleted"] = stream->deleted(kDeletedMax);
+  }
+  if (!subjects_filter.empty()) {
+    const std::vector<store::SubjectCount> subjects = stream->subjects(subjects_filter);
+    const std::size_t begin = std::min<std::size_t>(
+        static_cast<std::size_t>(std::max<std::int64_t>(offset, 0)), subjects.size());
+    const std::size_t end = std::min(subjects.size(), begin + kSubjectsMax);
+    call.put_page(subjects.size(), begin, kSubjectsMax);
+    // Put in behind each other: by name, each would be looked for among all before it.
+    state["subjects"] = Json::object();
+    auto& list = state["subjects"].get_ref<Json::object_t&>();
+    list.reserve(end - begin);
+    for (std::size_t i = begin; i < end; ++i) {
+      list.Container::emplace_back(subjects[i].subject, subjects[i].state.messages);
+    }
+  }
+}
+
+void Api::stream_names(Call& call) {
+  PageRequest request;
+  if (!read_page(call.arrival.payload, request)) {
+    fail(call, errors::kInvalidJson);
+    call.put_page(0, 0, 0);
+    call.json["streams"] = Json::array();
+    return;
+  }
+  const std::vector<Stream*> all = streams_.list(request.subject);
+  const std::size_t begin =
+      std::min(all.size(), static_cast<std::size_t>(std::max<std::int64_t>(request.offset, 0)));
+  call.put_page(all.size(), begin, kPageMax);
+  Json& names = call.json["streams"] = Json::array();
+  for (std::size_t i = begin; i < std::min(all.size(), begin + kPageMax); ++i) {
+    names.push_back(all[i]->name());
+  }
+}
+
+void Api::stream_list(Call& call) {
+  PageRequest request;
+  if (!read_page(call.arrival.payload, request)) {
+    fail(call, errors::kInvalidJson);
+    call.put_page(0, 0, 0);
+    call.json["streams"] = Json::array();
+    return;
+  }
+  const std::vector<Stream*> all = streams_.list(request.subject);
+  const std::size_t begin =
+      std::min(all.size(), static_cast<std::size_t>(std::max<std::int64_t>(request.offset, 0)));
+  call.put_page(all.size(), begin, kListMax);
+  Json& list = call.json["streams"] = Json::array();
+  for (std::size_t i = begin; i < std::min(all.size(), begin + kListMax); ++i) {
+    put_stream(list.emplace_back(Json::object()), *all[i]);
+  }
+}
+
+void Api::stream_delete(Call& call) {
+  if (!call.empty_payload()) {
+    fail(call, errors::kNotEmptyRequest);
+    return;
+  }
+  Stream* const stream = find_stream(call);
+  if (stream == nullptr) {
+    return;
+  }
+  const std::string name = stream->name();
+  host_.stream_removed(*stream);
+  if (const auto error = streams_.remove(name)) {
+    call.refuse(*error);
+    return;
+  }
+  output_.advisory(streams::StreamAction{name, streams::Action::kDelete});
+  call.json["success"] = true;
+}
+
+void Api::stream_purge(Call& call) {
+  streams::PurgeRequest request;
+  std::uint64_t below = 0;
+  bool readable = true;
+  if (!call.empty_payload()) {
+    const auto json = parse_json(call.arrival.payload);
+    readable = json && read_object(*json,
+                                   {text_field("filter", request.filter),
+                                    uint_field("seq", below),
+                                    uint_field("keep", request.keep)});
+  }
+  request.below = below;
+  Stream* stream = nullptr;
+  if (!readable) {
+    fail(call, errors::kInvalidJson);
+  } else if (below > 0 && request.keep > 0) {
+    fail(call, errors::kBadRequest);
+  } else {
+    stream = find_stream(call);
+  }
+  call.json["purged"] = 0;
+  if (stream == nullptr) {
+    return;
+  }
+  const auto purged = stream->purge(request);
+  host_.touched(*stream);
+  if (!purged) {
+    call.refuse(purged.error());
+    return;
+  }
+  call.json.erase("purged");
+  call.json["success"] = true;
+  call.json["purged"] = *purged;
+}
+
+}  // namespace feedvault::broker::jetstream
