@@ -24,9 +24,13 @@ std::int64_t to_unix_ms(std::int64_t steady_ns, const Moment& now) {
 
 std::int64_t to_steady_ns(std::int64_t unix_ms, const Moment& now) {
   const std::int64_t now_ms = now.unix_ns / kNsPerMs;
+  if (unix_ms <= now_ms) {
+    return now.steady_ns;
+  }
+  // Whatever the bytes say, nothing overflows: now_ms is a real time.
   const std::int64_t wait_ms =
-      unix_ms <= now_ms ? 0 : std::min(unix_ms - now_ms, kWaitMaxNs / kNsPerMs);
-  return now.steady_ns + wait_ms * kNsPerMs;
+      std::min(unix_ms - std::max<std::int64_t>(now_ms, 0), kWaitMaxNs / kNsPerMs);
+  return now.steady_ns + std::max<std::int64_t>(wait_ms * kNsPerMs - now.unix_ns % kNsPerMs, 0);
 }
 
 std::int64_t after(const Moment& now, std::int64_t wait_ns) {

@@ -70,7 +70,7 @@ class AckLedger {
   /// First delivery of `seq`, which is above all earlier ones; due again after `wait_ns`.
   void deliver(StreamSeq seq, const Moment& now, std::int64_t wait_ns);
   void deliver_again(PendingAck& entry, const Moment& now, std::int64_t wait_ns);
-  /// Due at another time. A past one: queue() it besides.
+  /// Due at another time; with 0, now: also queue() it then.
   void postpone(PendingAck& entry, const Moment& now, std::int64_t wait_ns);
   /// Acknowledges one. True when that was news.
   bool ack(StreamSeq seq, const Moment& now);

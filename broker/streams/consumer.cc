@@ -449,6 +449,7 @@ Status Consumer::update(const ConsumerConfig& config) {
     PendingAck* const entry = ledger_.pending().find(seq);
     if (new_subject && entry->ticket == 0) {
       // The new receiver gets everything that the old one has not acknowledged.
+      ledger_.postpone(*entry, now, 0);
       ledger_.pending().queue(*entry);
     } else if (new_wait && entry->deadline_ns != kNoDeadline) {
       const std::int64_t due = entry->sent_ns + wait_ns(entry->deliveries);
