@@ -12,6 +12,7 @@ namespace feedvault::broker::streams {
 // numbers that it does not know, so that an older version can read what a newer one wrote; a field
 // that is not there has its default.
 
+/// Collects fields into one text. One thread; owns the text until take().
 class FieldWriter {
  public:
   void put(std::uint16_t field, std::string_view bytes);
@@ -25,6 +26,7 @@ class FieldWriter {
   std::string out_;
 };
 
+/// Walks over the fields of a text that the caller keeps. Rubbish ends the walk.
 class FieldReader {
  public:
   struct Field {

@@ -74,6 +74,7 @@ struct FakeState {
   int shutdowns = 0;
 };
 
+/// Answers the stream's questions from a state that the test owns and changes.
 class FakeConsumers final : public StreamConsumers {
  public:
   explicit FakeConsumers(FakeState& state) : state_(state) {}
