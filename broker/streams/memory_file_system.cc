@@ -131,6 +131,7 @@ Result<std::vector<store::DirEntry>> MemoryFileSystem::list(const std::string& d
     add(path, true);
   }
   std::vector<store::DirEntry> entries;
+  entries.reserve(names.size());
   for (const auto& [name, is_dir] : names) {
     entries.push_back({name, is_dir});
   }

@@ -83,6 +83,13 @@ void Stream::Impl::end_commit(const Status& synced) {
   }
 }
 
+/// After a sync outside of a commit (one may be under way besides): it covers all there is.
+void Stream::Impl::show_synced() {
+  unwritten_ = false;
+  flushed_ = appended_;
+  show(flushed_);
+}
+
 /// Everything up to the mark is stored for good.
 void Stream::Impl::show(const Mark& mark) {
   const StreamSeq before = visible_;
@@ -139,7 +146,7 @@ void Stream::Impl::republish(StreamSeq first, StreamSeq last) {
       continue;
     }
     const bool bare = config_.republish->headers_only;
-    std::string headers = message.headers.empty() || bare
+    std::string headers = message.headers.empty()
                               ? std::string("NATS/1.0\r\n")
                               : std::string(message.headers.substr(0, message.headers.size() - 2));
     headers += "Nats-Stream: " + config_.name + "\r\nNats-Subject: ";

@@ -152,7 +152,8 @@ std::optional<ApiError> check_subjects(const StreamConfig& config) {
   for (const std::string& a : config.subjects) {
     for (const std::string& b : config.subjects) {
       if (a != b && subjects_overlap(a, b)) {
-        return invalid_config("subject \"" + a + "\" overlaps with \"" + b + "\"");
+        return invalid_config(
+            std::string("subject \"").append(a).append("\" overlaps with \"").append(b) += '"');
       }
     }
   }

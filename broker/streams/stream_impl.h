@@ -97,6 +97,7 @@ class Stream::Impl {
   std::int64_t now_ns();
 
   // stream_commit.cc
+  void show_synced();
   void show(const Mark& mark);
   void send_answers();
   void send(const AnswerQueue::Answer& answer);

@@ -196,6 +196,9 @@ ApiResult<std::uint64_t> Stream::Impl::purge(const PurgeRequest& request) {
     const StreamSeq end = request.below == 0 ? before.last_seq + 1 : request.below;
     removed(before.first_seq, std::min(end - 1, before.last_seq));
   }
+  if (status.ok()) {
+    show_synced();
+  }
   return *purged;
 }
 
@@ -218,6 +221,9 @@ std::optional<ApiError> Stream::Impl::delete_message(StreamSeq seq, bool erase) 
   if (!synced.ok() && synced.code() != StatusCode::kExhausted) {
     fail(synced);
     return make_error(errors::kMessageDeleteFailed, "the stream's disk has failed");
+  }
+  if (synced.ok()) {
+    show_synced();
   }
   return std::nullopt;
 }

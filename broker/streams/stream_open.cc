@@ -35,7 +35,7 @@ Status remove_tree(store::FileSystem& fs, const std::string& dir) {
   }
   for (const store::DirEntry& entry : *entries) {
     const std::string path = dir + '/' + entry.name;
-    const Status status = entry.is_dir ? remove_tree(fs, path) : fs.remove(path);
+    Status status = entry.is_dir ? remove_tree(fs, path) : fs.remove(path);
     if (!status.ok() && status.code() != StatusCode::kNotFound) {
       return status;
     }
@@ -270,7 +270,9 @@ std::optional<ApiError> Stream::Impl::update(const StreamConfig& config) {
   }
   // What the new limits removed does not come back.
   status = failure_.ok() ? log_->sync() : failure_;
-  if (!status.ok() && status.code() != StatusCode::kExhausted) {
+  if (status.ok()) {
+    show_synced();
+  } else if (status.code() != StatusCode::kExhausted) {
     fail(status);
   }
   return std::nullopt;
@@ -312,7 +314,7 @@ Status Stream::Impl::close() {
   if (!failure_.ok()) {
     return failure_;
   }
-  const Status status = log_->close();
+  Status status = log_->close();
   if (status.ok()) {
     show(appended_);
   }

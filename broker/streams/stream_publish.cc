@@ -10,6 +10,12 @@ namespace {
 /// How long a full disk is left alone.
 constexpr std::chrono::milliseconds kDiskRetry{100};
 
+/// Letters' case does not matter, as in nats-server.
+bool is_rollup(std::string_view value, std::string_view kind) {
+  return std::ranges::equal(
+      value, kind, [](char a, char b) { return a == b || (a >= 'A' && a <= 'Z' && a + 32 == b); });
+}
+
 }  // namespace
 
 struct Stream::Impl::Incoming {
@@ -105,7 +111,7 @@ bool Stream::Impl::check_expectations(const Incoming& in, Outcome& outcome) {
       outcome = refuse(in, make_error(errors::kRollupFailed, "rollup not permitted"));
       return false;
     }
-    if (asks.rollup != "sub" && asks.rollup != "all") {
+    if (!is_rollup(asks.rollup, "sub") && !is_rollup(asks.rollup, "all")) {
       outcome = refuse(
           in,
           make_error(errors::kRollupFailed, "rollup value invalid: " + json_quoted(asks.rollup)));
@@ -221,7 +227,7 @@ void Stream::Impl::after_append(const Incoming& in, StreamSeq seq, bool wanted) 
     expire_at_ = steady(in.time_ns + config_.max_age_ns);
   }
   if (!in.asks.rollup.empty()) {
-    const bool all = in.asks.rollup == "all";
+    const bool all = is_rollup(in.asks.rollup, "all");
     store::SubjectFilter filter =
         all ? store::SubjectFilter() : store::SubjectFilter(std::string(in.subject));
     const StreamSeq first = all ? 1 : log_->subject_state(in.subject).first_seq;
