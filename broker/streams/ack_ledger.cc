@@ -14,6 +14,9 @@ constexpr std::int64_t kNsPerMs = 1'000'000;
 /// The longest that a redelivery can be ahead after a restart, whatever the clock says now.
 constexpr std::int64_t kWaitMaxNs = 7LL * 24 * 3600 * 1'000'000'000;
 
+/// Longer runs are several: damage that the checksum missed must not fill the memory.
+constexpr std::uint64_t kRunMax = 1U << 16U;
+
 /// Rounded up: nothing comes back early.
 std::int64_t to_unix_ms(std::int64_t steady_ns, const Moment& now) {
   if (steady_ns == kNoDeadline) {
@@ -215,7 +218,7 @@ bool AckLedger::extend_run(Op op, StreamSeq seq, std::int64_t deadline_ms) {
   if (replaying_) {
     return true;
   }
-  if (run_.count == 0 || run_.op != op || run_.first + run_.count != seq ||
+  if (run_.count == 0 || run_.count == kRunMax || run_.op != op || run_.first + run_.count != seq ||
       run_.deadline_ms != deadline_ms) {
     return false;
   }
@@ -396,8 +399,7 @@ bool AckLedger::replay(VarintReader& in, const Moment& now) {
   switch (op) {
     case Op::kDelivered:
     case Op::kDeliveredAlike:
-      // The bound is what a process could have delivered, so that damage cannot fill the memory.
-      if (seq <= delivered_.stream || count == 0 || count > (1ULL << 32U) || seq + count < seq ||
+      if (seq <= delivered_.stream || count == 0 || count > kRunMax || seq + count < seq ||
           !in.ok()) {
         return false;
       }
@@ -408,7 +410,7 @@ bool AckLedger::replay(VarintReader& in, const Moment& now) {
     case Op::kAcked:
     case Op::kForgotten:
       for (std::uint64_t i = 0; i < count; ++i) {
-        if (!in.ok() || !drop(seq + i)) {
+        if (!in.ok() || !drop(seq + i)) {  // which ends a senseless count
           return false;
         }
       }

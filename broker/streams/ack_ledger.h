@@ -166,7 +166,6 @@ class AckLedger {
   Run run_;
   StreamSeq noted_seq_ = 0;  // numbers are written as distances from the one before
   std::int64_t noted_deadline_ms_ = 0;
-  std::int64_t noted_time_ms_ = 0;
   bool replaying_ = false;
 };
 

@@ -414,7 +414,8 @@ ConsumerInfo Consumer::info() {
   info.created_ns = stored_.created_ns;
   info.delivered = ledger_.delivered();
   info.last_delivery_ns = ledger_.last_delivery_ns();
-  info.ack_floor = ledger_.floor();
+  // As nats-server says it: nothing is acknowledged, wherever the consumer began.
+  info.ack_floor = ledger_.floor().consumer == 0 ? SequencePair{} : ledger_.floor();
   info.last_ack_ns = ledger_.last_ack_ns();
   info.num_ack_pending = ledger_.pending().size();
   // With one delivery each there is no redelivery to speak of; the exhausted ones stay to be known.

@@ -41,6 +41,8 @@ TEST_F(Starts, WithNewOnes) {
   consumer_config_.deliver_policy = DeliverPolicy::kNew;
   publish(3);
   EXPECT_EQ(all(), Words{});
+  EXPECT_EQ(info().delivered, (SequencePair{0, 3}));
+  EXPECT_EQ(info().ack_floor, (SequencePair{0, 0}));
   publish(1);
   EXPECT_EQ(got(), Words{"m4"});
 }
