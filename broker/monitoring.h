@@ -45,6 +45,30 @@ struct AccountSnapshot {
   std::uint64_t subscriptions = 0;
 };
 
+/// The streams as a whole.
+struct JetStreamSnapshot {
+  std::string store_dir;
+  std::int64_t max_memory = -1;  // -1: no limit
+  std::int64_t max_file = -1;
+  std::uint64_t memory = 0;  // bytes of messages, as limits count them
+  std::uint64_t storage = 0;
+  std::uint64_t reserved_memory = 0;  // by streams' max_bytes
+  std::uint64_t reserved_storage = 0;
+  std::uint64_t streams = 0;
+  std::uint64_t consumers = 0;
+  std::uint64_t messages = 0;
+  std::uint64_t api_total = 0;
+  std::uint64_t api_errors = 0;
+  // For /metrics only.
+  std::uint64_t stored = 0;      // messages, ever
+  std::uint64_t duplicates = 0;  // that had been stored before
+  std::uint64_t refused = 0;     // publishes that were answered with an error, or could not be
+  std::uint64_t commits = 0;
+  std::uint64_t set_aside = 0;       // messages that wait for room, now
+  std::uint64_t inbox_bytes = 0;     // what waits for the streams' loop, now
+  std::uint64_t failed_streams = 0;  // stopped by an error of the disk
+};
+
 struct ServerSnapshot {
   std::string server_id;  // "N..." (56 characters)
   std::string server_name;
@@ -78,6 +102,8 @@ struct ServerSnapshot {
   std::uint64_t refused_connections = 0;  // max_connections
   std::uint64_t no_responders = 0;        // 503 replies sent
   std::uint64_t pending_bytes = 0;        // waiting for all clients
+  std::uint64_t held_producers = 0;       // times that one had to wait for streams
+  std::optional<JetStreamSnapshot> jetstream;
   std::vector<AccountSnapshot> accounts;
 };
 

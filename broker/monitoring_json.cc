@@ -31,6 +31,44 @@ void advertised(const Options& options, std::string& host, int& port) {
   }
 }
 
+Json jetstream_config_json(const ServerSnapshot& server) {
+  Json json = Json::object();
+  if (!server.jetstream) {
+    json["max_memory"] = 0;
+    json["max_storage"] = 0;
+    return json;
+  }
+  json["max_memory"] = server.jetstream->max_memory;
+  json["max_storage"] = server.jetstream->max_file;
+  json["store_dir"] = server.jetstream->store_dir;
+  if (!server.options->jetstream.domain.empty()) {
+    json["domain"] = server.options->jetstream.domain;
+  }
+  return json;
+}
+
+void put_jetstream_stats(Json& json, const ServerSnapshot& server) {
+  const JetStreamSnapshot shot = server.jetstream.value_or(JetStreamSnapshot{});
+  json["memory"] = shot.memory;
+  json["storage"] = shot.storage;
+  json["reserved_memory"] = shot.reserved_memory;
+  json["reserved_storage"] = shot.reserved_storage;
+  json["accounts"] = server.jetstream ? 1 : 0;
+  json["ha_assets"] = 0;
+  json["api"]["total"] = shot.api_total;
+  json["api"]["errors"] = shot.api_errors;
+}
+
+// Empty without streams.
+Json jetstream_json(const ServerSnapshot& server) {
+  Json json = Json::object();
+  if (server.jetstream) {
+    json["config"] = jetstream_config_json(server);
+    put_jetstream_stats(json["stats"] = Json::object(), server);
+  }
+  return json;
+}
+
 Json websocket_json(const ServerSnapshot& server) {
   const WebsocketOptions& websocket = server.options->websocket;
   Json json = Json::object();
@@ -98,7 +136,7 @@ void add_settings(Json& json, const ServerSnapshot& server) {
     json[absent] = Json::object();
   }
   json["websocket"] = websocket_json(server);
-  json["jetstream"] = Json::object();
+  json["jetstream"] = jetstream_json(server);
   json["tls_timeout"] = seconds(options.tls.timeout);
   json["write_deadline"] = options.timeouts.write_deadline.count();
 }
@@ -238,7 +276,8 @@ Result<Json> accountz_json(const ServerSnapshot& server, const std::string& acco
   detail["update_time"] = format_time(server.config_load_ns);
   detail["expired"] = false;
   detail["complete"] = true;
-  detail["jetstream_enabled"] = false;
+  detail["jetstream_enabled"] =
+      server.jetstream.has_value() && found->name == server.options->authorization.account;
   detail["leafnode_connections"] = 0;
   detail["client_connections"] = found->connections;
   detail["subscriptions"] = found->subscriptions;
@@ -265,18 +304,16 @@ Json accstatz_json(const ServerSnapshot& server, bool unused, const std::string&
 
 Json jsz_json(const ServerSnapshot& server) {
   Json json = object_for(server);
-  json["disabled"] = true;
-  json["config"]["max_memory"] = 0;
-  json["config"]["max_storage"] = 0;
-  for (const char* key :
-       {"memory", "storage", "reserved_memory", "reserved_storage", "accounts", "ha_assets"}) {
-    json[key] = 0;
+  if (!server.jetstream) {
+    json["disabled"] = true;
   }
-  json["api"]["total"] = 0;
-  json["api"]["errors"] = 0;
-  for (const char* key : {"streams", "consumers", "messages", "bytes"}) {
-    json[key] = 0;
-  }
+  const JetStreamSnapshot shot = server.jetstream.value_or(JetStreamSnapshot{});
+  json["config"] = jetstream_config_json(server);
+  put_jetstream_stats(json, server);
+  json["streams"] = shot.streams;
+  json["consumers"] = shot.consumers;
+  json["messages"] = shot.messages;
+  json["bytes"] = shot.memory + shot.storage;
   return json;
 }
 

@@ -52,6 +52,27 @@ std::string label(std::string_view text) {
   return result;
 }
 
+void add_streams(Metrics& m, const ServerSnapshot& server) {
+  m.counter("held_producers_total",
+            "Times that a publisher had to wait for streams.",
+            server.held_producers);
+  const JetStreamSnapshot& shot = *server.jetstream;
+  m.gauge("streams", "Streams.", shot.streams);
+  m.gauge("consumers", "Consumers of all streams.", shot.consumers);
+  m.gauge("stream_messages", "Messages in all streams.", shot.messages);
+  m.gauge("stream_file_bytes", "Bytes of messages in files.", shot.storage);
+  m.gauge("stream_memory_bytes", "Bytes of messages in memory.", shot.memory);
+  m.counter("stored_messages_total", "Messages stored since their stream was opened.", shot.stored);
+  m.counter("duplicate_messages_total", "Messages that had been stored before.", shot.duplicates);
+  m.counter("refused_messages_total", "Publishes that a stream did not take.", shot.refused);
+  m.counter("stream_commits_total", "Commits of all streams.", shot.commits);
+  m.gauge("set_aside_messages", "Messages that wait until their stream has room.", shot.set_aside);
+  m.gauge("stream_inbox_bytes", "What waits for the streams' loop.", shot.inbox_bytes);
+  m.gauge("failed_streams", "Streams that an error of the disk stopped.", shot.failed_streams);
+  m.counter("api_requests_total", "Requests to $JS.API.", shot.api_total);
+  m.counter("api_errors_total", "Of those, answered with an error.", shot.api_errors);
+}
+
 }  // namespace
 
 std::string metrics_text(const ServerSnapshot& server, const SubjectIndexSnapshot& index) {
@@ -97,6 +118,9 @@ std::string metrics_text(const ServerSnapshot& server, const SubjectIndexSnapsho
   m.counter("subject_removes_total", "Subscriptions ever removed.", index.removes);
   m.counter("subject_matches_total", "Subjects looked up.", index.matches);
   m.gauge("subject_cache_hit_ratio", "Look-ups that a cache answered.", index.cache_hit_rate);
+  if (server.jetstream) {
+    add_streams(m, server);
+  }
   m.gauge("lame_duck", "1 while shutting down gently.", server.lame_duck ? 1 : 0);
   return m.take();
 }

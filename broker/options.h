@@ -145,7 +145,10 @@ struct LoggingOptions {
   friend bool operator==(const LoggingOptions&, const LoggingOptions&) = default;
 };
 
-/// The streams' store; kept as data until the streams exist.
+/// Between syncs where `sync = "interval"` does not say more.
+inline constexpr std::chrono::seconds kDefaultSyncInterval{2};
+
+/// The streams' store.
 struct JetStreamOptions {
   bool enabled = false;
   std::string store_dir;         // without the "jetstream" that is appended

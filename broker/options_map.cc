@@ -97,7 +97,20 @@ Status read_websocket(const ConfValue& value, WebsocketOptions& websocket, Warni
   return {};
 }
 
-Status read_sync(const ConfValue& value, std::optional<std::chrono::nanoseconds>& interval) {
+enum class Sync : std::uint8_t { kNotSaid, kAlways, kInterval };
+
+// "sync" says when, "sync_interval" how often; nats-server knows the second one only, with "always"
+// for its value.
+Status read_sync(const ConfValue& value, Sync& sync) {
+  if (value.kind != Kind::kString || (value.text != "always" && value.text != "interval")) {
+    return bad_value(value, "is neither \"always\" nor \"interval\"; write one of them");
+  }
+  sync = value.text == "always" ? Sync::kAlways : Sync::kInterval;
+  return {};
+}
+
+Status read_sync_interval(const ConfValue& value,
+                          std::optional<std::chrono::nanoseconds>& interval) {
   if (value.kind == Kind::kString && value.text == "always") {
     interval.reset();
     return {};
@@ -122,7 +135,8 @@ Status read_jetstream(const ConfValue& value, JetStreamOptions& jetstream, Warni
     return {};
   }
   jetstream.enabled = true;
-  return read_map(
+  Sync sync = Sync::kNotSaid;
+  RETURN_IF_ERROR(read_map(
       value,
       {key_bool("enabled|enable", jetstream.enabled),
        key_text("store_dir|storedir|store", jetstream.store_dir),
@@ -131,8 +145,9 @@ Status read_jetstream(const ConfValue& value, JetStreamOptions& jetstream, Warni
        {"max_file_store|max_file",
         [&](const ConfValue& v) { return read_store_limit(v, jetstream.max_file); }},
        key_text("domain", jetstream.domain),
-       {"sync_interval|sync",
-        [&](const ConfValue& v) { return read_sync(v, jetstream.sync_interval); }}},
+       {"sync", [&](const ConfValue& v) { return read_sync(v, sync); }},
+       {"sync_interval",
+        [&](const ConfValue& v) { return read_sync_interval(v, jetstream.sync_interval); }}},
       {{"key|ek|encryption_key|prev_key|prev_ek|prev_encryption_key|cipher|tpm",
         Then::kRefuse,
         "stored messages would not be encrypted; use an encrypted file system"},
@@ -140,7 +155,13 @@ Status read_jetstream(const ConfValue& value, JetStreamOptions& jetstream, Warni
         "strict|unique_tag|extension_hint|max_catchup|info_queue_limit",
         Then::kWarn,
         "the broker's own limits count"}},
-      warnings);
+      warnings));
+  if (sync == Sync::kAlways) {
+    jetstream.sync_interval.reset();
+  } else if (sync == Sync::kInterval && !jetstream.sync_interval) {
+    jetstream.sync_interval = kDefaultSyncInterval;
+  }
+  return {};
 }
 
 // Parts of nats-server that would be unsafe to leave out silently, and parts that do no harm.

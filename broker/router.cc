@@ -247,8 +247,8 @@ void Router::deliver(const DeliveryBatch::Record& record) {
     std::fill(begun_.begin(), begun_.end(), false);
     MatchCache& cache = caches_[index_of(subscription.connection()->account())];
     // Streams deliver under the stored subject, which need not be the one that was listened to.
-    const std::string_view to = has_wildcard(subscription.subject()) ? record.message.subject
-                                                                           : subscription.subject();
+    const std::string_view to =
+        has_wildcard(subscription.subject()) ? record.message.subject : subscription.subject();
     for (const QueueMembers& members : cache.match(to).queues) {
       if (members.front()->queue() == subscription.queue()) {
         deliver_to_queue(members, record.message, origin);

@@ -105,9 +105,13 @@ ServerSnapshot Server::server_snapshot() {
     shot.permission_violations += counters.permission_violations.get();
     shot.protocol_errors += counters.protocol_errors.get();
     shot.no_responders += counters.no_responders.get();
+    shot.held_producers += counters.held_producers.get();
   }
   shot.slow_consumers = shot.slow_consumers_pending + shot.slow_consumers_deadline;
   split_accounts(shot, std::move(totals.system));
+  if (streams_ != nullptr && !stopped_.load(std::memory_order_acquire)) {
+    shot.jetstream = streams_->snapshot();
+  }
   return shot;
 }
 
@@ -182,7 +186,12 @@ std::vector<SubscriptionSnapshot> Server::subscription_snapshots() {
 }
 
 std::string Server::health_problem() {
-  return lame_duck_.load(std::memory_order_relaxed) ? "lame duck mode" : "";
+  if (lame_duck_.load(std::memory_order_relaxed)) {
+    return "lame duck mode";
+  }
+  const bool failed = streams_ != nullptr && !stopped_.load(std::memory_order_acquire) &&
+                      streams_->snapshot().failed_streams > 0;
+  return failed ? "a stream was stopped by an error of its disk" : "";
 }
 
 }  // namespace feedvault::broker

@@ -38,6 +38,8 @@ struct Outgoing {
   std::string_view payload;
 };
 
+struct JetStreamSnapshot;
+
 /// What the service gets to do. The loop's thread, all of it.
 class StreamHandler {
  public:
@@ -61,6 +63,8 @@ class StreamHandler {
   virtual void on_end() = 0;
   /// Nothing that arrived is still to be stored or acknowledged.
   virtual bool settled() const = 0;
+  /// For monitoring.
+  virtual JetStreamSnapshot snapshot() const = 0;
 };
 
 /// What the service may ask for. The loop's thread, or any before it runs, where nothing else is

@@ -7,6 +7,7 @@
 #include "base/subject.h"
 #include "broker/connect_options.h"
 #include "broker/limits.h"
+#include "broker/monitoring.h"
 
 namespace feedvault::broker {
 
@@ -345,6 +346,15 @@ void StreamLoop::wake_at(SteadyTime when) {
   if (!timer_.scheduled() || timer_.when() > when) {
     loop_->schedule(timer_, when);
   }
+}
+
+JetStreamSnapshot StreamLoop::snapshot() {
+  CHECK(!EventLoop::on_loop_thread());
+  auto answer = std::make_shared<std::promise<JetStreamSnapshot>>();
+  loop_->post([this, answer] { answer->set_value(handler_->snapshot()); });
+  JetStreamSnapshot shot = answer->get_future().get();
+  shot.inbox_bytes = inbox_.bytes();
+  return shot;
 }
 
 bool StreamLoop::drain(SteadyTime deadline) {

@@ -57,6 +57,8 @@ class StreamLoop final : public TurnHandler, public StreamHost {
   /// A subscription was inserted or removed. With the index's lock for writing.
   void interest_may_have_changed(const Subscription& subscription);
   void receiver_congested(std::uint64_t sender, std::chrono::milliseconds time);
+  /// For monitoring. Not on a loop's thread.
+  JetStreamSnapshot snapshot();
   /// All that has arrived is stored and acknowledged, as far as the disk takes it. False when time
   /// was up. Not on a loop's thread; nobody may publish meanwhile.
   bool drain(SteadyTime deadline);

@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "broker/jetstream/advisories.h"
 #include "broker/jetstream/pull_json.h"
+#include "broker/monitoring.h"
 #include "broker/streams/ack_payload.h"
 #include "broker/streams/ack_subject.h"
 #include "broker/streams/consumer_set.h"
@@ -508,6 +509,35 @@ void Service::advisory(streams::Advisory event) {
                     unix_ns(),
                     options_.domain);
   answer(text.subject, text.payload);
+}
+
+// --- monitoring ---
+
+JetStreamSnapshot Service::snapshot() const {
+  JetStreamSnapshot shot;
+  shot.store_dir = folder_.path();
+  shot.max_memory = options_.max_memory;
+  shot.max_file = options_.max_file;
+  shot.api_total = api_->total();
+  shot.api_errors = api_->errors();
+  for (const auto& [stream, entry] : served_) {
+    const streams::StreamState state = stream->state();
+    const streams::StreamCounters& counters = stream->counters();
+    const bool memory = stream->config().storage == streams::StorageType::kMemory;
+    (memory ? shot.memory : shot.storage) += state.bytes;
+    (memory ? shot.reserved_memory : shot.reserved_storage) +=
+        static_cast<std::uint64_t>(std::max<std::int64_t>(0, stream->config().max_bytes));
+    ++shot.streams;
+    shot.consumers += state.consumers;
+    shot.messages += state.messages;
+    shot.stored += counters.stored;
+    shot.duplicates += counters.duplicates;
+    shot.refused += counters.refused;
+    shot.commits += counters.commits;
+    shot.set_aside += entry->set_aside.size();
+    shot.failed_streams += stream->failure().ok() ? 0U : 1U;
+  }
+  return shot;
 }
 
 // --- the end ---

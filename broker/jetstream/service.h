@@ -48,6 +48,7 @@ class Service final : public StreamHandler, public streams::Output, public ApiHo
   void on_stop() override;
   void on_end() override;
   bool settled() const override;
+  JetStreamSnapshot snapshot() const override;
 
   // streams::Output
   std::size_t deliver(std::string_view to, const streams::OutgoingMessage& message) override;

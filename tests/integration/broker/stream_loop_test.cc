@@ -128,6 +128,7 @@ class Scribe final : public StreamHandler {
     host_.send(farewell.subject, farewell);
   }
   bool settled() const override { return unacknowledged_.empty(); }
+  JetStreamSnapshot snapshot() const override { return {}; }
 
  private:
   void answer(const Arrival& arrival) {

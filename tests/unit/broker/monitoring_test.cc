@@ -425,6 +425,35 @@ TEST_F(MonitoringTest, TheOtherEndpoints) {
   EXPECT_EQ(get("/").body.find("<script>"), std::string::npos);
 }
 
+TEST_F(MonitoringTest, StreamsAreToldOfWhereThereAreSome) {
+  JetStreamSnapshot shot;
+  shot.store_dir = "/data/jetstream";
+  shot.max_file = 1000;
+  shot.storage = 70;
+  shot.memory = 7;
+  shot.streams = 2;
+  shot.consumers = 3;
+  shot.messages = 4;
+  shot.api_total = 5;
+  shot.api_errors = 1;
+  shot.stored = 6;
+  source_.server.jetstream = shot;
+  json jsz = ok("/jsz");
+  jsz.erase("server_id");
+  jsz.erase("now");
+  EXPECT_EQ(jsz,
+            json::parse(R"({"config":{"max_memory":-1,"max_storage":1000,)"
+                        R"("store_dir":"/data/jetstream"},"memory":7,"storage":70,)"
+                        R"("reserved_memory":0,"reserved_storage":0,"accounts":1,"ha_assets":0,)"
+                        R"("api":{"total":5,"errors":1},"streams":2,"consumers":3,"messages":4,)"
+                        R"("bytes":77})"));
+  EXPECT_EQ(ok("/varz")["jetstream"]["config"]["store_dir"], "/data/jetstream");
+  EXPECT_EQ(ok("/varz")["jetstream"]["stats"]["storage"], 70);
+  EXPECT_EQ(ok("/accountz?acc=$G")["account_detail"]["jetstream_enabled"], true);
+  EXPECT_EQ(ok("/accountz?acc=$SYS")["account_detail"]["jetstream_enabled"], false);
+  EXPECT_THAT(get("/metrics").body, HasSubstr("feedvault_broker_stored_messages_total 6\n"));
+}
+
 TEST_F(MonitoringTest, CallbackMakesScript) {
   const HttpResponse response = get("/routez?callback=my.cb");
   EXPECT_EQ(response.content_type, "application/javascript");

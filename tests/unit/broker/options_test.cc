@@ -148,6 +148,20 @@ TEST_F(OptionsFile, ReadsNatsServersKeys) {
   EXPECT_EQ(o.tls.handshake_first_fallback, milliseconds(50));
 }
 
+TEST_F(OptionsFile, JetStreamSaysWhenToSync) {
+  using Interval = std::optional<std::chrono::nanoseconds>;
+  const auto interval = [&](const std::string& text) {
+    return conf(text).options.jetstream.sync_interval;
+  };
+  EXPECT_EQ(interval("jetstream { store_dir: /d }"), Interval());
+  EXPECT_EQ(interval("jetstream { sync: interval }"), Interval(std::chrono::seconds(2)));
+  EXPECT_EQ(interval("jetstream { sync: interval, sync_interval: 5s }"),
+            Interval(std::chrono::seconds(5)));
+  EXPECT_EQ(interval("jetstream { sync_interval: 5s }"), Interval(std::chrono::seconds(5)));
+  EXPECT_EQ(interval("jetstream { sync_interval: always }"), Interval());
+  EXPECT_EQ(interval("jetstream { sync_interval: 5s, sync: always }"), Interval());
+}
+
 TEST_F(OptionsFile, ReadsUsersAndPermissions) {
   const AuthorizationOptions a = conf(R"(
     ADMIN = { publish = ">", subscribe = ">" }
