@@ -66,7 +66,7 @@ struct LogCore::Copied {
 };
 
 /// A sealed segment of which less than half is alive.
-Segment* LogCore::worth_compacting() {
+Segment* LogCore::worth_compacting() const {
   const MutexLock lock(mutex_);
   const auto& segments = index_.segments();
   for (std::size_t s = 0; s + 1 < segments.size(); ++s) {

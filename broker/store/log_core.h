@@ -86,6 +86,7 @@ class LogCore {
 
   // log_compact.cc
   Result<bool> compact(std::uint64_t bytes_max);
+  bool wants_compaction() const { return worth_compacting() != nullptr; }
 
   // log_query.cc
   StreamSeq durable_seq() const { return durable_seq_.load(std::memory_order_acquire); }
@@ -194,7 +195,7 @@ class LogCore {
   Result<std::vector<StreamSeq>> needed_removals(const Segment& segment);
 
   // log_compact.cc
-  Segment* worth_compacting();
+  Segment* worth_compacting() const;
   Status compact_segment(Segment& segment);
   Status copy_messages(const Segment& segment, SegmentFile& target, Copied& copied);
 

@@ -66,6 +66,10 @@ Result<bool> MessageLog::compact(std::uint64_t bytes_max) {
   return core_->compact(bytes_max);
 }
 
+bool MessageLog::wants_compaction() const {
+  return core_->wants_compaction();
+}
+
 Status MessageLog::close() {
   return core_->close();
 }

@@ -173,6 +173,8 @@ class MessageLog {
   /// True when there may be more to do. For idle moments; blocks while it copies and syncs. When it
   /// fails, the log is as it was.
   Result<bool> compact(std::uint64_t bytes_max = 64U << 20U);
+  /// compact() would find something. A look at each segment.
+  bool wants_compaction() const;
 
   /// sync(), and the index of the last segment is written, so that the next start is fast.
   Status close();

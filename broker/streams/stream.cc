@@ -76,15 +76,6 @@ void Stream::on_timer() {
   impl_->on_timer();
 }
 
-bool Stream::compact() {
-  CHECK(!committing());
-  if (!failure().ok()) {
-    return false;
-  }
-  const auto more = impl_->log_->compact();
-  return more.has_value() && *more;
-}
-
 ApiResult<store::MessageView> Stream::get(StreamSeq seq, store::ReadBuffer& buffer) const {
   return impl_->get(seq, buffer);
 }

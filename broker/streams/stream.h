@@ -151,13 +151,10 @@ class Stream {
 
   // --- Time ---
 
-  /// When on_timer() wants to be called (ages, retries, consumers); SteadyTime::max() for never.
+  /// When on_timer() wants to be called (ages, retries, consumers, giving back the room of dead
+  /// messages); SteadyTime::max() for never. It may block for a few syncs.
   SteadyTime next_deadline() const;
   void on_timer();
-  /// For idle moments: rewrites files that are mostly dead. True when there may be more to do.
-  /// Blocks for tens of milliseconds. Requires: no commit is under way.
-  bool compact();
-
   // --- Reading: only what is visible ---
 
   /// Views point into `buffer`. kMessageNotFound (also for damaged messages), kStoreFailed (I/O).

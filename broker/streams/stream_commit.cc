@@ -164,13 +164,12 @@ void Stream::Impl::republish(StreamSeq first, StreamSeq last) {
 }
 
 /// Nothing more is stored, and nobody waits for what may never be durable.
-void Stream::Impl::fail(const Status& cause) {
+void Stream::Impl::fail(const Status& cause, const ApiError& answer_to_all) {
   if (!failure_.ok()) {
     return;
   }
   failure_ = cause;
-  const std::string refusal =
-      acks_->refuse(make_error(errors::kStoreFailed, "the stream's disk has failed"));
+  const std::string refusal = acks_->refuse(answer_to_all);
   while (!answers_.empty()) {
     AnswerQueue::Answer answer = answers_.front();
     if (answer.covers > visible_) {

@@ -78,6 +78,7 @@ class Stream::Impl {
   // stream_open.cc
   Status write_state(bool deleted);
   Status open_log();
+  std::uint64_t segment_bytes() const;
   Status load_consumers();
   Status compile_transforms();
   Status remember_ids();
@@ -102,7 +103,11 @@ class Stream::Impl {
   void send_answers();
   void send(const AnswerQueue::Answer& answer);
   void republish(StreamSeq first, StreamSeq last);
-  void fail(const Status& cause);
+  void fail(const Status& cause) { fail(cause, disk_failed()); }
+  void fail(const Status& cause, const ApiError& answer);
+  static ApiError disk_failed() {
+    return make_error(errors::kStoreFailed, "the stream's disk has failed");
+  }
 
   // stream_limits.cc
   std::uint64_t bytes_in(const store::LogState& state) const;
@@ -114,6 +119,7 @@ class Stream::Impl {
   bool remove_done(StreamSeq seq);
   void removed(StreamSeq first, StreamSeq last);
   void note_removal();
+  void compact();
   SteadyTime steady(std::int64_t unix_ns) const;
 
   Stream& owner_;
@@ -159,8 +165,9 @@ class Stream::Impl {
   // Ages and room.
   SteadyTime expire_at_ = SteadyTime::max();
   SteadyTime forget_at_ = SteadyTime::max();  // ids
-  std::uint64_t room_made_ = 0;               // counts what may let a held back message in
-  std::uint64_t held_at_ = 0;                 // room_made_ when store() held back
+  SteadyTime compact_at_ = SteadyTime::max();
+  std::uint64_t room_made_ = 0;  // counts what may let a held back message in
+  std::uint64_t held_at_ = 0;    // room_made_ when store() held back
 };
 
 }  // namespace feedvault::broker::streams

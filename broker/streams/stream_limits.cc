@@ -11,6 +11,10 @@ namespace {
 constexpr std::chrono::milliseconds kExpiryPause{50};
 /// Removals alone wait this long for a sync: only then can files of dead messages go.
 constexpr std::chrono::milliseconds kRemovalSync{1000};
+/// Removals wait this long for others before the room of dead messages is looked for, and one
+/// rewritten segment is so far from the next: each blocks the thread for a few syncs.
+constexpr std::chrono::milliseconds kCompactDelay{2000};
+constexpr std::chrono::milliseconds kCompactPause{200};
 
 }  // namespace
 
@@ -30,6 +34,26 @@ void Stream::Impl::note_removal() {
   unwritten_ = true;
   if (sync_at_ == SteadyTime::max() && !in_memory()) {
     sync_at_ = options_.clock->now() + kRemovalSync;
+  }
+  if (compact_at_ == SteadyTime::max()) {
+    compact_at_ = options_.clock->now() + kCompactDelay;
+  }
+}
+
+/// One segment that is mostly dead, if there is any, gives its room back.
+void Stream::Impl::compact() {
+  compact_at_ = SteadyTime::max();
+  if (!log_->wants_compaction()) {
+    return;
+  }
+  const auto more = log_->compact(1);
+  if (more.has_value()) {
+    show_synced();
+    compact_at_ = *more ? options_.clock->now() + kCompactPause : SteadyTime::max();
+  } else if (const Status failure = log_->failure(); !failure.ok()) {
+    fail(failure);
+  } else {
+    compact_at_ = options_.clock->now() + kCompactDelay;  // no room for it, or unreadable for now
   }
 }
 
@@ -125,7 +149,7 @@ void Stream::Impl::expire_old() {
 }
 
 SteadyTime Stream::Impl::next_deadline() const {
-  SteadyTime deadline = std::min({retry_at_, sync_at_, expire_at_, forget_at_});
+  SteadyTime deadline = std::min({retry_at_, sync_at_, expire_at_, forget_at_, compact_at_});
   if (consumers_ != nullptr) {
     deadline = std::min(deadline, consumers_->next_deadline());
   }
@@ -136,6 +160,9 @@ void Stream::Impl::on_timer() {
   const SteadyTime now = options_.clock->now();
   if (now >= expire_at_ && failure_.ok()) {
     expire_old();
+  }
+  if (now >= compact_at_ && failure_.ok()) {
+    compact();
   }
   if (now >= forget_at_) {
     duplicates_.expire_before(options_.clock->unix_ns() - config_.duplicate_window_ns);

@@ -140,6 +140,7 @@ Status Stream::Impl::open_log() {
   RETURN_IF_ERROR(compile_transforms());
   store::LogOptions log = options_.log;
   log.first_seq = std::max<StreamSeq>(1, config_.first_seq);
+  log.segment_bytes = segment_bytes();
   log.after_power_cut = showed_unsynced_ || options_.sync == SyncPolicy::kInterval
                             ? store::AfterPowerCut::kSkipReserved
                             : store::AfterPowerCut::kTrustSync;
@@ -163,6 +164,18 @@ Status Stream::Impl::open_log() {
   RETURN_IF_ERROR(failure_);
   RETURN_IF_ERROR(remember_ids());
   return load_consumers();
+}
+
+/// Where messages die in the middle, segments are rewritten, in one go: those are smaller.
+std::uint64_t Stream::Impl::segment_bytes() const {
+  constexpr std::uint64_t kRewritten = 8U << 20U;
+  constexpr std::uint64_t kInMemory = 4U << 20U;
+  const bool rewritten = config_.max_msgs_per_subject > 0 || config_.allow_rollup_hdrs ||
+                         config_.retention != Retention::kLimits;
+  return std::min(options_.log.segment_bytes,
+                  in_memory() ? kInMemory
+                  : rewritten ? kRewritten
+                              : options_.log.segment_bytes);
 }
 
 Status Stream::Impl::load_consumers() {
@@ -292,7 +305,8 @@ Status Stream::Impl::remove_files() {
 Status Stream::Impl::destroy() {
   CHECK(!committing_);
   if (failure_.ok()) {
-    fail(Status(StatusCode::kCancelled, "the stream was deleted"));
+    fail(Status(StatusCode::kCancelled, "the stream was deleted"),
+         make_error(errors::kStreamNotFound));
   }
   if (consumers_ != nullptr) {
     consumers_->on_stream_deleted();

@@ -40,7 +40,7 @@ Stream::Outcome Stream::Impl::store(const PublishedMessage& message) {
   in.payload = message.payload;
   in.reply = config_.no_ack ? std::string_view() : message.reply;
   if (!failure_.ok()) {
-    return refuse(in, make_error(errors::kStoreFailed, "the stream's disk has failed"));
+    return refuse(in, disk_failed());
   }
   if (config_.sealed) {
     return refuse(in, make_error(errors::kStreamSealed));
@@ -191,14 +191,14 @@ Stream::Outcome Stream::Impl::append(const Incoming& in) {
       return refuse(in, make_error(errors::kStoreFailed, seq.error().message()));
     }
     fail(seq.error());
-    return refuse(in, make_error(errors::kStoreFailed, "the stream's disk has failed"));
+    return refuse(in, disk_failed());
   }
   if (republish_.has_value() && wanted) {
     to_republish_.emplace_back(*seq, subject_last);
   }
   after_append(in, *seq, wanted);
   if (!failure_.ok()) {
-    return refuse(in, make_error(errors::kStoreFailed, "the stream's disk has failed"));
+    return refuse(in, disk_failed());
   }
   answer({AnswerQueue::Kind::kStored, *seq, *seq, in.reply, {}});
   return wanted ? Outcome::kStored : Outcome::kUnwanted;

@@ -199,6 +199,28 @@ TEST_F(StreamLimitsTest, AcknowledgedMessagesThatAPowerCutBroughtBackGoAgain) {
   EXPECT_EQ(stored(), "2");
 }
 
+TEST_F(StreamLimitsTest, WhatIsReplacedAllTheTimeTakesNoMoreRoom) {
+  for (const StorageType storage : {StorageType::kFile, StorageType::kMemory}) {
+    config_.name = storage == StorageType::kFile ? "F" : "M";
+    config_.subjects = {config_.name + ".>"};
+    config_.storage = storage;
+    config_.max_msgs_per_subject = 1;
+    create();
+    for (int round = 0; round < 60; ++round) {
+      store(config_.name + ".cold." + std::to_string(round), "stays");
+      for (int i = 0; i < 200; ++i) {
+        store(config_.name + ".hot", std::string(500, 'x'));
+      }
+      stream_->commit();
+      advance(seconds(1));
+    }
+    advance(seconds(10));
+    EXPECT_EQ(stream_->state().messages, 61U);
+    EXPECT_LT(stream_->log().disk_bytes(), 300'000U);  // of 6.6 million
+    EXPECT_EQ(payload_of(1), "stays");
+  }
+}
+
 TEST_F(StreamLimitsTest, RollUps) {
   config_.allow_rollup_hdrs = true;
   create();
