@@ -1,0 +1,265 @@
+// More than the disk takes: plain publishers wait, nothing is lost, everybody else is served on.
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "broker/jetstream/service.h"
+#include "broker/limits.h"
+#include "tests/integration/broker/broker_fixture.h"
+#include "tests/integration/broker/raw_client.h"
+#include "tests/support/process.h"
+
+namespace feedvault::broker::testing {
+namespace {
+
+using feedvault::testing::eventually;
+using feedvault::testing::TempDir;
+
+/// What a test makes of the disk, while it goes on.
+struct DiskTroubles {
+  std::atomic<bool> full{false};
+  std::atomic<std::int64_t> bytes_per_second{0};  // 0: as fast as it is
+  std::atomic<std::int64_t> sync_ms{0};           // more
+};
+
+/// The real file system with troubles.
+class TroubledFileSystem final : public store::FileSystem {
+ public:
+  explicit TroubledFileSystem(DiskTroubles& troubles) : troubles_(troubles) {}
+
+  Result<std::unique_ptr<store::File>> open(const std::string& path) override {
+    return wrap(real_.open(path));
+  }
+  Result<std::unique_ptr<store::File>> create(const std::string& path) override {
+    return wrap(real_.create(path));
+  }
+  Result<std::vector<store::DirEntry>> list(const std::string& dir) override {
+    return real_.list(dir);
+  }
+  Status rename(const std::string& from, const std::string& to) override {
+    return real_.rename(from, to);
+  }
+  Status remove(const std::string& path) override { return real_.remove(path); }
+  Status make_dir(const std::string& dir) override { return real_.make_dir(dir); }
+  Status sync_dir(const std::string& dir) override { return real_.sync_dir(dir); }
+  std::string incarnation() override { return real_.incarnation(); }
+
+ private:
+  class TroubledFile final : public store::File {
+   public:
+    TroubledFile(std::unique_ptr<store::File> file, DiskTroubles& troubles)
+        : file_(std::move(file)), troubles_(troubles) {}
+    Result<std::size_t> read_at(std::uint64_t offset, std::span<char> buffer) const override {
+      return file_->read_at(offset, buffer);
+    }
+    Status write_at(std::uint64_t offset, std::string_view bytes) override {
+      if (troubles_.full) {
+        return {StatusCode::kExhausted, "no space left on device"};
+      }
+      if (const std::int64_t rate = troubles_.bytes_per_second; rate > 0) {
+        std::this_thread::sleep_for(std::chrono::nanoseconds(
+            static_cast<std::int64_t>(bytes.size()) * 1'000'000'000 / rate));
+      }
+      return file_->write_at(offset, bytes);
+    }
+    Result<std::uint64_t> size() const override { return file_->size(); }
+    Status truncate(std::uint64_t size) override { return file_->truncate(size); }
+    Status sync() override {
+      std::this_thread::sleep_for(std::chrono::milliseconds(troubles_.sync_ms));
+      return file_->sync();
+    }
+
+   private:
+    std::unique_ptr<store::File> file_;
+    DiskTroubles& troubles_;
+  };
+
+  Result<std::unique_ptr<store::File>> wrap(Result<std::unique_ptr<store::File>> opened) {
+    if (!opened) {
+      return opened.error();
+    }
+    return std::unique_ptr<store::File>(
+        std::make_unique<TroubledFile>(std::move(*opened), troubles_));
+  }
+
+  store::FileSystem& real_ = store::real_file_system();
+  DiskTroubles& troubles_;
+};
+
+class Overload : public ::testing::Test {
+ protected:
+  Overload() {
+    broker_ = std::make_unique<BrokerFixture>(
+        2,
+        [](Options&) {},
+        [this](StreamHost& host) -> Result<std::unique_ptr<StreamHandler>> {
+          JetStreamOptions options;
+          options.store_dir = folder_.path();
+          auto service = jetstream::Service::open(host, options, fs_);
+          if (!service) {
+            return service.error();
+          }
+          return std::unique_ptr<StreamHandler>(std::move(*service));
+        });
+    client_ = connect("SUB inbox 1\r\n");
+  }
+
+  std::unique_ptr<RawClient> connect(const std::string& more = "") {
+    auto client = std::make_unique<RawClient>(broker_->port());
+    client->send("CONNECT {\"verbose\":false,\"headers\":true}\r\n" + more + "PING\r\n");
+    EXPECT_EQ(client->receive_until("PONG\r\n"), "PONG\r\n");
+    return client;
+  }
+
+  std::string ask(const std::string& subject, const std::string& payload = "") {
+    client_->send(fmt::format("PUB {} inbox {}\r\n{}\r\n", subject, payload.size(), payload));
+    std::string text;
+    while (text.size() < 2 || text.substr(text.size() - 2) != "\r\n" ||
+           text.find("MSG inbox 1 ") == std::string::npos || text.back() != '\n' ||
+           std::count(text.begin(), text.end(), '\n') < 2) {
+      const std::string more = without_pings(client_->receive_some());
+      if (more.empty()) {
+        break;
+      }
+      text += more;
+    }
+    const std::size_t line_end = text.find("\r\n");
+    return line_end == std::string::npos ? "" : text.substr(line_end + 2);
+  }
+  nlohmann::json ask_json(const std::string& subject, const std::string& payload = "") {
+    return nlohmann::json::parse(ask(subject, payload), nullptr, /*allow_exceptions=*/false);
+  }
+  void add_stream() {
+    const auto made = ask_json("$JS.API.STREAM.CREATE.S", R"({"name":"S","subjects":["s.*"]})");
+    ASSERT_TRUE(made.contains("config")) << made.dump();
+  }
+  std::uint64_t messages() {
+    const auto info = ask_json("$JS.API.STREAM.INFO.S");
+    return info.contains("state") ? info["state"]["messages"].get<std::uint64_t>() : 0;
+  }
+  JetStreamSnapshot snapshot() { return *broker_->server().server_snapshot().jetstream; }
+
+  TempDir folder_;
+  DiskTroubles troubles_;
+  TroubledFileSystem fs_{troubles_};
+  std::unique_ptr<BrokerFixture> broker_;
+  std::unique_ptr<RawClient> client_;
+};
+
+TEST_F(Overload, EightPublishersOnASlowDiskLoseNothing) {
+  constexpr int kPublishers = 8;
+  constexpr int kMessages = 150;
+  constexpr std::size_t kBytes = 64U << 10U;
+  add_stream();
+  troubles_.bytes_per_second = 100 << 20;
+  troubles_.sync_ms = 5;
+  std::atomic<int> running{kPublishers};
+  std::vector<std::thread> publishers;
+  for (int p = 0; p < kPublishers; ++p) {
+    publishers.emplace_back([&, p] {
+      auto client = connect();
+      for (int i = 0; i < kMessages; ++i) {
+        std::string body = fmt::format("{} {} ", p, i);
+        body.resize(kBytes, 'x');
+        client->send(fmt::format("PUB s.{} {}\r\n{}\r\n", p, body.size(), body));
+      }
+      client->send("PING\r\n");
+      EXPECT_NE(client->receive_until("PONG\r\n", std::chrono::seconds(60)), "");
+      --running;
+    });
+  }
+  std::size_t most = 0;
+  auto other = connect("SUB other 1\r\n");
+  while (running > 0) {
+    most = std::max<std::size_t>(most, snapshot().inbox_bytes);
+    other->send("PUB other 1\r\nx\r\nPING\r\n");
+    ASSERT_NE(other->receive_until("PONG\r\n").find("MSG other 1 1\r\nx\r\n"), std::string::npos);
+  }
+  for (std::thread& each : publishers) {
+    each.join();
+  }
+  // The bound, one read of each publisher, and what each loop had not handed over.
+  EXPECT_LT(most, kStreamInboxBytesMax + (4U << 20U));
+  EXPECT_TRUE(
+      eventually([&] { return messages() == kPublishers * kMessages; }, std::chrono::seconds(30)))
+      << messages();
+  for (const int p : {0, 7}) {
+    const auto last =
+        ask_json("$JS.API.STREAM.MSG.GET.S", fmt::format(R"({{"last_by_subj":"s.{}"}})", p));
+    EXPECT_EQ(last["message"]["data"].get<std::string>().size(), (kBytes + 2) / 3 * 4);
+  }
+}
+
+TEST_F(Overload, AFullDiskHoldsPlainPublishersAndTellsOthers) {
+  constexpr int kMessages = 3000;
+  add_stream();
+  troubles_.full = true;
+  auto publisher = connect();
+  const std::string filler(1000, 'x');
+  std::string text;
+  for (int i = 0; i < kMessages; ++i) {
+    text += fmt::format("PUB s.plain 1005\r\n{:05}{}\r\n", i, filler);
+  }
+  std::thread sending([&] { publisher->send(text + "PING\r\n"); });
+  EXPECT_TRUE(eventually([&] { return snapshot().set_aside > 0; }));
+  // Requests are answered, and who waits for an acknowledgement is told.
+  EXPECT_EQ(messages(), 0U);
+  const auto refused = ask_json("s.acknowledged", filler + filler);
+  EXPECT_TRUE(refused.contains("error")) << refused.dump();
+  troubles_.full = false;
+  sending.join();
+  EXPECT_NE(publisher->receive_until("PONG\r\n", std::chrono::seconds(30)), "");
+  EXPECT_TRUE(eventually([&] { return messages() == kMessages; }, std::chrono::seconds(30)))
+      << messages();
+  const auto first = ask_json("$JS.API.STREAM.MSG.GET.S", R"({"seq":1})");
+  EXPECT_EQ(first["message"]["data"].get<std::string>().substr(0, 4), "MDAw");
+  const auto last = ask_json("$JS.API.STREAM.MSG.GET.S", fmt::format(R"({{"seq":{}}})", kMessages));
+  EXPECT_EQ(last["message"]["data"].get<std::string>().substr(0, 8), "MDI5OTl4");  // 02999x
+  EXPECT_EQ(snapshot().set_aside, 0U);
+}
+
+TEST_F(Overload, WhatAFullStreamRefusesIsToldToPlainPublishers) {
+  ask("$JS.API.STREAM.CREATE.F", R"({"name":"F","subjects":["f"],"max_msgs":1,"discard":"new"})");
+  auto publisher = connect();
+  publisher->send("PUB f 1\r\na\r\nPUB f 1\r\nb\r\n");
+  EXPECT_EQ(publisher->receive_until("\r\n"),
+            "-ERR 'Permissions Violation for Publish to \"f\": maximum messages exceeded'\r\n");
+  EXPECT_GE(snapshot().refused, 1U);
+}
+
+TEST_F(Overload, AStoreFolderHasOneServer) {
+  const std::string dir = folder_.path();
+  const auto second = [&] {
+    BrokerFixture other(
+        1,
+        [](Options&) {},
+        [&](StreamHost& host) {
+          JetStreamOptions options;
+          options.store_dir = dir;
+          auto service = jetstream::Service::open(host, options, fs_);
+          return service ? Result<std::unique_ptr<StreamHandler>>(std::move(*service))
+                         : Result<std::unique_ptr<StreamHandler>>(service.error());
+        });
+  };
+  try {
+    second();
+    ADD_FAILURE() << "a second server got the same store";
+  } catch (const std::runtime_error& error) {
+    EXPECT_NE(std::string(error.what()).find("is in use by process"), std::string::npos)
+        << error.what();
+  }
+  broker_.reset();
+  second();  // throws where it cannot have it
+}
+
+}  // namespace
+}  // namespace feedvault::broker::testing
