@@ -202,8 +202,7 @@ void Consumer::on_removed(StreamSeq first, StreamSeq last) {
     pending_stale_ = true;
   }
   if (!last_seqs_.empty()) {
-    // Found out one by one when it is their turn; the count has to be right before.
-    // (The list falls.)
+    // The list falls.
     store::SubjectFilter all;
     const auto from =
         std::lower_bound(last_seqs_.begin(), last_seqs_.end(), last, std::greater<>());
@@ -217,12 +216,6 @@ void Consumer::on_removed(StreamSeq first, StreamSeq last) {
   if (has_candidate_ && candidate_.seq >= first && candidate_.seq <= last) {
     drop_candidate();
   }
-  const PendingAck* const lowest = ledger_.pending().first();
-  const bool pending = lowest != nullptr && lowest->seq <= last;
-  const bool exhausted = !ledger_.exhausted().empty() && ledger_.exhausted().begin()->first <= last;
-  if (!pending && !exhausted) {
-    return;
-  }
   std::vector<StreamSeq> gone;
   store::SubjectFilter all;
   const auto look = [&](StreamSeq seq) {
@@ -230,12 +223,19 @@ void Consumer::on_removed(StreamSeq first, StreamSeq last) {
       gone.push_back(seq);
     }
   };
+  const PendingAck* const lowest = ledger_.pending().first();
   if (first == last) {
-    look(first);
-  } else {
+    // What limits do with every new message.
+    if (ledger_.pending().find(first) != nullptr || ledger_.exhausted().count(first) != 0) {
+      look(first);
+    }
+  } else if (lowest != nullptr && lowest->seq <= last) {
     ledger_.pending().for_each([&](const PendingAck& entry) { look(entry.seq); });
-    for (const auto& each : ledger_.exhausted()) {
-      look(each.first);
+  }
+  if (first != last) {
+    const auto end = ledger_.exhausted().upper_bound(last);
+    for (auto at = ledger_.exhausted().lower_bound(first); at != end; ++at) {
+      look(at->first);
     }
   }
   for (const StreamSeq seq : gone) {

@@ -176,7 +176,8 @@ Consumer::Next Consumer::next_of_last_per_subject() {
 }
 
 void Consumer::drop_candidate() {
-  if (has_candidate_ && !again_ && last_seqs_.empty()) {
+  // (Those of last_per_subject's beginning are below next_seq_, and still in the list.)
+  if (has_candidate_ && !again_ && candidate_.seq >= next_seq_) {
     reader_.seek(candidate_.seq);  // read it again, if it is still there
   }
   has_candidate_ = false;
@@ -264,7 +265,7 @@ void Consumer::delivered(std::size_t size, const Moment& now) {
     replayed_at_ns_ = now.steady_ns;
     ledger_.deliver(seq, now, wait_ns(1));
     pending_ -= pending_ > 0 ? 1 : 0;
-    if (last_seqs_.empty()) {
+    if (seq >= next_seq_) {
       next_seq_ = seq + 1;
     } else {
       last_seqs_.pop_back();

@@ -120,6 +120,26 @@ TEST_F(Starts, WithEachSubjectsLastAndGoesOnAfterAKill) {
   EXPECT_EQ(got(), Words{"m8"});
 }
 
+TEST_F(Starts, WithEachSubjectsLastThoughTheNextOneIsRemovedAtTheLastMoment) {
+  consumer_config_.deliver_policy = DeliverPolicy::kLastPerSubject;
+  consumer_config_.filter_subject = "ord.*";
+  publish(6);
+  start();
+  // Read, and kept for somebody whose bytes suffice.
+  PullRequest small;
+  small.max_bytes = 5;
+  for (const StreamSeq seq : {StreamSeq{4}, StreamSeq{5}, StreamSeq{6}}) {
+    pull(small);
+    EXPECT_EQ(got(), Words{"409 Message Size Exceeds MaxBytes"});
+    EXPECT_FALSE(stream_->delete_message(seq, false).has_value());
+    EXPECT_EQ(info().num_pending, 6 - seq);
+  }
+  pull(100);
+  EXPECT_EQ(got(), Words{}) << "nothing from before the beginning";
+  publish(1);
+  EXPECT_EQ(got(), Words{"m7"});
+}
+
 TEST_F(Starts, FiltersSeveralSubjects) {
   consumer_config_.filter_subjects = {"ord.0", "ord.2"};
   publish(7);
