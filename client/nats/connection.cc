@@ -30,7 +30,14 @@ struct Ending {
   bool stop GUARDED_BY(mutex) = false;  // our owner goes; nothing to do with the broker
 };
 
+/// How long the broker may take to confirm that a subscription has ended.
+constexpr std::chrono::milliseconds kUnsubscribeTimeout{500};
+
 /// One natsConnection; closed with the last reference.
+///
+/// Until 3.6, cnats' reading thread may still look at a subscription that was destroyed while a
+/// message for it was on its way. So a subscription ends here, and is destroyed only when that
+/// thread has certainly passed: after a round trip, or after the thread.
 struct Native {
   natsConnection* connection = nullptr;
   std::int64_t max_payload = 0;
@@ -39,7 +46,26 @@ struct Native {
   Native() = default;
   Native(const Native&) = delete;
   Native& operator=(const Native&) = delete;
-  ~Native() { natsConnection_Destroy(connection); }
+  ~Native() {
+    natsConnection_Close(connection);  // joins the reading thread
+    for (natsSubscription* subscription : unconfirmed) {
+      natsSubscription_Destroy(subscription);
+    }
+    natsConnection_Destroy(connection);
+  }
+
+  void end(natsSubscription* subscription) {
+    natsSubscription_Unsubscribe(subscription);
+    if (natsConnection_FlushTimeout(connection, kUnsubscribeTimeout.count()) == NATS_OK) {
+      natsSubscription_Destroy(subscription);
+      return;
+    }
+    MutexLock lock(mutex);
+    unconfirmed.push_back(subscription);
+  }
+
+  Mutex mutex;
+  std::vector<natsSubscription*> unconfirmed GUARDED_BY(mutex);
 };
 
 /// A subscription over all its natsSubscriptions, one a connection.
@@ -150,6 +176,8 @@ class ConnectionImpl final : public Connection {
   static Status subscribe_native(const SubscriptionPtr& state, natsConnection* connection);
   void keep_up();
   bool wait_for_end();
+  /// Closes a connection and takes all subscriptions off it; returns those.
+  std::vector<SubscriptionPtr> abandon(const Native& native);
   void retire();
   void report(ConnectionState state, const std::string& detail);
   bool wait_unless_stopped(std::chrono::milliseconds time);
@@ -236,22 +264,30 @@ Status ConnectionImpl::connect_once() {
   native->url = url;
   learn_message_layout(native->connection);
 
-  MutexLock lock(mutex_);
-  for (const SubscriptionPtr& state : subscriptions_) {
-    RETURN_IF_ERROR(subscribe_native(state, native->connection));
+  Status subscribed;
+  {
+    MutexLock lock(mutex_);
+    for (const SubscriptionPtr& state : subscriptions_) {
+      subscribed = subscribe_native(state, native->connection);
+      if (!subscribed.ok()) {
+        break;
+      }
+    }
+    if (subscribed.ok()) {
+      // Before anybody can see the new connection.
+      reconnects_ += ever_connected_ ? 1U : 0U;
+      ever_connected_ = true;
+      max_payload_ = native->max_payload;
+      current_ = std::move(native);
+      ending_ = std::move(ending);
+      return {};
+    }
   }
-  // Before anybody can see the new connection.
-  reconnects_ += ever_connected_ ? 1U : 0U;
-  ever_connected_ = true;
-  max_payload_ = native->max_payload;
-  current_ = std::move(native);
-  ending_ = std::move(ending);
-  return {};
+  abandon(*native);
+  return subscribed;
 }
 
 Status ConnectionImpl::subscribe_native(const SubscriptionPtr& state, natsConnection* connection) {
-  natsSubscription_Destroy(state->native);
-  state->native = nullptr;
   auto closure = std::make_unique<SubscriptionPtr>(state);
   RETURN_IF_ERROR(
       to_status(natsConnection_Subscribe(
@@ -321,20 +357,24 @@ bool ConnectionImpl::wait_unless_stopped(std::chrono::milliseconds time) {
   return stop_;
 }
 
-void ConnectionImpl::retire() {
-  std::shared_ptr<Native> old;
-  std::vector<SubscriptionPtr> affected;
-  {
-    MutexLock lock(mutex_);
-    old = std::move(current_);
+std::vector<SubscriptionPtr> ConnectionImpl::abandon(const Native& native) {
+  natsConnection_Close(native.connection);  // first: see Native
+  MutexLock lock(mutex_);
+  if (current_.get() == &native) {
     current_ = nullptr;
-    for (const SubscriptionPtr& state : subscriptions_) {
-      natsSubscription_Destroy(state->native);
-      state->native = nullptr;
-      affected.push_back(state);
-    }
   }
-  for (const SubscriptionPtr& state : affected) {
+  for (const SubscriptionPtr& state : subscriptions_) {
+    natsSubscription_Destroy(std::exchange(state->native, nullptr));
+  }
+  return {subscriptions_.begin(), subscriptions_.end()};
+}
+
+void ConnectionImpl::retire() {
+  const std::shared_ptr<Native> old = current();
+  if (old == nullptr) {
+    return;
+  }
+  for (const SubscriptionPtr& state : abandon(*old)) {
     MutexLock lock(state->losing);
     if (!state->lost_gone && state->lost) {
       state->lost();
@@ -532,10 +572,17 @@ Result<std::unique_ptr<Subscription>> ConnectionImpl::subscribe(const std::strin
 }
 
 void ConnectionImpl::remove(const SubscriptionPtr& state) {
-  MutexLock lock(mutex_);
-  subscriptions_.erase(state);
-  natsSubscription_Destroy(state->native);  // unsubscribes
-  state->native = nullptr;
+  std::shared_ptr<Native> native;
+  natsSubscription* ending = nullptr;
+  {
+    MutexLock lock(mutex_);
+    subscriptions_.erase(state);
+    native = current_;
+    ending = std::exchange(state->native, nullptr);
+  }
+  if (ending != nullptr) {
+    native->end(ending);
+  }
 }
 
 bool ConnectionImpl::connected() const {

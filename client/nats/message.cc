@@ -88,7 +88,11 @@ void learn_message_layout(natsConnection* connection) {
   }
   natsMsg_Destroy(received);
   natsMsg_Destroy(sent);
-  natsSubscription_Destroy(subscription);
+  if (subscription != nullptr) {
+    natsSubscription_Unsubscribe(subscription);
+    natsConnection_FlushTimeout(connection, 2000);  // its reading thread has left the subscription
+    natsSubscription_Destroy(subscription);
+  }
   natsInbox_Destroy(inbox);
 }
 
