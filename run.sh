@@ -190,7 +190,7 @@ status_line() {
 # A line that follows the feeds until Ctrl-C: on a terminal one that changes, elsewhere one every 10 s.
 watch_status() {
   interrupted=''
-  trap 'interrupted=1' INT TERM HUP
+  trap 'interrupted=1; end_pause' INT TERM HUP
   STATUS_INTERVAL_S=10
   [[ ! -t 1 ]] || STATUS_INTERVAL_S=1
   while [[ -z $interrupted ]] && up_recorded; do
@@ -263,8 +263,9 @@ command_install() { install_packages "${1:-run}"; }
 
 command_test() {
   install_packages test
-  build_preset dev
-  cd "$ROOT" && ctest --preset dev --parallel "$(nproc)" "$@"
+  build_preset test
+  # Most of them wait for servers: more at a time than there are cores.
+  cd "$ROOT" && ctest --preset test --parallel $(($(nproc) * 2)) "$@"
 }
 
 command_bench() {

@@ -7,6 +7,10 @@ target_compile_options(feedvault_flags INTERFACE
   $<$<BOOL:${FEEDVAULT_WERROR}>:-Werror>
   $<$<CXX_COMPILER_ID:GNU>:-Wduplicated-cond -Wlogical-op -Wsuggest-override>
   $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>)
+if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # It is about headers, and takes every file in a unity file for one.
+  target_compile_options(feedvault_flags INTERFACE -Wno-subobject-linkage)
+endif()
 target_compile_definitions(feedvault_flags INTERFACE
   FEEDVAULT_VERSION="${PROJECT_VERSION}"
   $<$<BOOL:${FEEDVAULT_FAILPOINTS}>:FEEDVAULT_FAILPOINTS=1>)

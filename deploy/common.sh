@@ -132,8 +132,13 @@ eventually() {  # SECONDS COMMAND...
   done
 }
 
-# Sleeps so that a trapped signal is handled at once.
+# Sleeps so that a trapped signal is handled at once. A trap that wants to end it sets `interrupted`
+# and calls end_pause: the signal may come before the shell waits.
+sleeper=''
 pause() {  # SECONDS
   sleep "$1" &
-  wait $! || kill $! 2>/dev/null || true
+  sleeper=$!
+  [[ -z ${interrupted:-} ]] || end_pause
+  wait "$sleeper" || end_pause
 }
+end_pause() { [[ -z $sleeper ]] || kill "$sleeper" 2>/dev/null || true; }

@@ -208,8 +208,12 @@ native_up() {
   fi
 }
 
+# MariaDB 10.11 may hang for ever when it is told to stop while it starts.
+database_settled() { ! supervised database || database_answers; }
+
 native_down() {
   local index name
+  eventually 15 database_settled || true
   for ((index = ${#SERVICES[@]} - 1; index >= 0; index--)); do
     name=${SERVICES[index]}
     end_process "$STATE/run/$name.supervisor" $((STOP_GRACE[$name] + 10))

@@ -17,19 +17,20 @@ readonly state=$1 name=$2 grace=$3
 shift 3
 readonly log=$state/log/$name.log log_bytes_max=$((32 << 20))
 
-child='' stopping=''
-trap 'stopping=1; [[ -z $child ]] || kill -TERM "$child" 2>/dev/null' TERM
+child='' stopping='' sleeper=''
+trap 'stopping=1; end_pause; [[ -z $child ]] || kill -TERM "$child" 2>/dev/null' TERM
 # What a terminal sends to the shell that started us is not for us.
 trap '' INT HUP
 
 note() { printf '%s %s %s\n' "$(date -u +%FT%TZ)" "$name" "$*" >>"$state/log/supervisor.log"; }
 
-pause() {  # SECONDS; ends early when we are told to stop
+pause() {  # SECONDS; ends early when we are told to stop, which may happen before we wait
   sleep "$1" &
-  local sleeper=$!
-  wait "$sleeper"
-  kill "$sleeper" 2>/dev/null
+  sleeper=$!
+  [[ -z $stopping ]] || end_pause
+  wait "$sleeper" || end_pause
 }
+end_pause() { [[ -z $sleeper ]] || kill "$sleeper" 2>/dev/null; }
 
 # Waits for the child's end, through the interruption by a signal. Sets `code`.
 await_child() {

@@ -2,14 +2,14 @@
 # Runs the storage suite against a real MySQL instead of MariaDB.
 #
 #   tests/compat/mysql.sh [--suite sid] [--package mysql-server-core] [--folder DIR]
-#                         [--build build/dev] [-- GTEST ARGUMENTS]
+#                         [--build build/test] [-- GTEST ARGUMENTS]
 #
 # Debian 12 has no MySQL. This installs the server of another Debian suite into a folder of its own
 # with debootstrap (root needed, once; nothing outside the folder changes and no service starts),
 # and runs the suite's programs against it. The mirror is the one this machine's apt uses.
 set -euo pipefail
 
-suite=sid package=mysql-server-core folder='' build=build/dev
+suite=sid package=mysql-server-core folder='' build=build/test
 while [[ $# -gt 0 ]]; do
   case $1 in
     --suite) suite=$2; shift 2 ;;

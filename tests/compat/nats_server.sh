@@ -6,14 +6,14 @@
 #   tests/compat/nats_server.sh [--suite SUITE] [--build DIR] [--program FILE] [--filter REGEX]
 #
 #   --suite    Debian release to take it from (default: sid, else trixie)
-#   --build    build tree with the tests (default: build/dev)
+#   --build    build tree with the tests (default: build/test)
 #   --program  use this nats-server instead of fetching one
 #   --filter   which ctest names (default: the integration tests of client, cli and controller)
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 suites=(sid trixie)
-build=$root/build/dev
+build=$root/build/test
 program=''
 cases='NatsConnection|JetStream|StreamReader|StreamService|DurableConsumer|TcpGate|Tail|Feedvault'
 filter="^integration/($cases)"
