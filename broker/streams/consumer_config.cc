@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include "base/subject.h"
+#include "broker/streams/go_duration.h"
 
 namespace feedvault::broker::streams {
 namespace {
@@ -99,18 +100,6 @@ MaybeError check_pull(const ConsumerConfig& config, const StreamConfig& stream) 
   return std::nullopt;
 }
 
-/// "5s", "1m30s": as Go writes durations, for limits in texts.
-std::string go_duration(std::int64_t ns) {
-  constexpr std::int64_t kSecond = 1'000'000'000;
-  if (ns < kSecond) {
-    return std::to_string(ns / 1'000'000) + "ms";
-  }
-  const std::int64_t seconds = ns / kSecond;
-  std::string text = seconds >= 3600 ? std::to_string(seconds / 3600) + 'h' : std::string();
-  text += seconds >= 60 ? std::to_string(seconds / 60 % 60) + 'm' : std::string();
-  return text + std::to_string(seconds % 60) + 's';
-}
-
 MaybeError check_limits(const ConsumerConfig& config, const StreamConfig& stream) {
   const ConsumerLimits& limits = stream.consumer_limits;
   if (limits.max_ack_pending > 0 && config.max_ack_pending > limits.max_ack_pending) {
@@ -119,7 +108,8 @@ MaybeError check_limits(const ConsumerConfig& config, const StreamConfig& stream
   }
   if (limits.inactive_threshold_ns > 0 &&
       config.inactive_threshold_ns > limits.inactive_threshold_ns) {
-    return make_error(errors::kInactiveThresholdExcess, go_duration(limits.inactive_threshold_ns));
+    return make_error(errors::kInactiveThresholdExcess,
+                      format_go_duration(limits.inactive_threshold_ns));
   }
   if (config.direct) {
     return config.is_pull() ? make_error(errors::kDirectRequiresPush)

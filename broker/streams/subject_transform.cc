@@ -130,6 +130,7 @@ Result<SubjectTransform> SubjectTransform::compile(const SubjectTransformConfig&
       return invalid_argument("invalid mapping destination");
     }
     ASSIGN_OR_RETURN(Part part, compile_token(token, wildcards));
+    transform.may_fail_ = transform.may_fail_ || part.kind == Kind::kSplit;
     transform.parts_.push_back(std::move(part));
   }
   if (open_end && transform.parts_.back().kind != Kind::kRest) {
@@ -245,7 +246,7 @@ bool SubjectTransform::apply(std::string_view subject, std::string& out) const {
       append(part, tokens, out);
     }
   }
-  return true;
+  return !may_fail_ || subject_problem(out).empty();
 }
 
 void SubjectTransform::append(const Part& part,

@@ -21,7 +21,8 @@ class SubjectTransform {
   /// kInvalidArgument with nats-server's text. An empty source matches everything.
   static Result<SubjectTransform> compile(const SubjectTransformConfig& config);
 
-  /// True, and the new subject in `out`, when `subject` matches the source.
+  /// True, and the new subject in `out`, when `subject` matches the source. Not when nothing would
+  /// be left of a token: "-" split at "-".
   bool apply(std::string_view subject, std::string& out) const;
 
  private:
@@ -54,6 +55,7 @@ class SubjectTransform {
   std::string source_;
   std::size_t source_tokens_ = 0;  // without '>'
   std::vector<Part> parts_;
+  bool may_fail_ = false;  // to make a valid subject
 };
 
 }  // namespace feedvault::broker::streams

@@ -44,6 +44,7 @@ TEST(SubjectTransformTest, DoesWhatAdr30Says) {
   EXPECT_EQ(transformed("*", "{{SliceFromRight(1,3)}}", "1234567890"), "1.234.567.890");
   EXPECT_EQ(transformed("*", "{{SliceFromRight(1,3)}}", "123456"), "123.456");
   EXPECT_EQ(transformed("*", "{{split(1,-)}}", "-abc-def--ghi-"), "abc.def.ghi");
+  EXPECT_EQ(transformed("*", "x.{{split(1,-)}}", "--"), "no match");
   EXPECT_EQ(transformed("*.*", "{{ split( 1 , - ) }}.{{wildcard(2)}}", "a-b.c"), "a.b.c");
 }
 

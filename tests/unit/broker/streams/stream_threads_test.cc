@@ -1,0 +1,77 @@
+// The only thing that another thread does to a stream: sync(), while its owner goes on.
+
+#include <atomic>
+#include <thread>
+
+#include "tests/unit/broker/streams/stream_fixture.h"
+
+namespace feedvault::broker::streams {
+namespace {
+
+class StreamThreadsTest : public StreamTest {};
+
+TEST_F(StreamThreadsTest, SyncsBesideEverythingElse) {
+  options_.log.segment_bytes = 16U << 10U;
+  options_.log.write_buffer_bytes = 2048;
+  config_.max_msgs = 500;
+  config_.max_msgs_per_subject = 300;
+  create();
+  enum : int { kIdle, kRun, kDone, kStop };
+  std::atomic<int> turn = kIdle;
+  Status synced;
+  std::thread syncer([&] {
+    for (;;) {
+      turn.wait(kIdle);
+      turn.wait(kDone);
+      if (turn == kStop) {
+        return;
+      }
+      if (turn == kRun) {
+        synced = stream_->sync();
+        turn = kDone;
+      }
+    }
+  });
+  constexpr int kMessages = 20'000;
+  int commits = 0;
+  for (int i = 1; i <= kMessages; ++i) {
+    ASSERT_EQ(store("ord." + std::to_string(i % 3), std::string(100, 'x'), {}, "r"),
+              Stream::Outcome::kStored);
+    if (turn == kDone) {
+      turn = kIdle;
+      stream_->end_commit(synced);
+      ++commits;
+    }
+    if (!stream_->committing() && stream_->begin_commit() == Stream::Commit::kSync) {
+      turn = kRun;
+      turn.notify_one();
+    }
+    if (i % 700 == 0) {
+      const StreamSeq first = stream_->log().counts().first_seq;
+      ASSERT_TRUE(stream_->purge({{}, first + 50, 0}).has_value());
+      stream_->delete_message(first + 60, i % 2 == 0);
+    }
+    if (i % 100 == 0) {
+      clock_.advance(std::chrono::seconds(1));
+      stream_->on_timer();  // compacts
+    }
+  }
+  while (stream_->committing()) {
+    if (turn == kDone) {
+      turn = kIdle;
+      stream_->end_commit(synced);
+    } else {
+      std::this_thread::yield();
+    }
+  }
+  turn = kStop;
+  turn.notify_one();
+  syncer.join();
+  stream_->commit();
+  EXPECT_TRUE(stream_->failure().ok());
+  EXPECT_EQ(output_.payloads("r").size(), static_cast<std::size_t>(kMessages));
+  EXPECT_GT(commits, 1);
+}
+
+}  // namespace
+}  // namespace feedvault::broker::streams
