@@ -4,7 +4,7 @@
 //
 // Prints one line a kind of publisher and stream: messages a second of this process's CPU time
 // (what others do on the machine does not count) and of wall time. Commits after every 256
-// messages, with real syncs, for streams in files.
+// messages, with real syncs, for streams in files, which are then opened again.
 
 #include <sys/resource.h>
 
@@ -52,6 +52,26 @@ struct Load {
   std::int64_t max_msgs = -1;
   std::int64_t max_msgs_per_subject = -1;
 };
+
+/// Opening it as it is after a kill, and after a clean stop.
+void time_starts(std::unique_ptr<Stream> stream, const StreamOptions& options) {
+  for (const bool clean : {false, true}) {
+    if (clean && !stream->close().ok()) {
+      std::abort();
+    }
+    stream.reset();
+    const auto start = std::chrono::steady_clock::now();
+    auto opened = Stream::open("BENCH", options);
+    if (!opened.has_value()) {
+      std::fprintf(stderr, "streams_bench: %s\n", opened.error().to_string().c_str());
+      std::exit(1);
+    }
+    const double took =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    std::printf("       opened after a %s in %.0f ms\n", clean ? "clean stop" : "kill", took * 1e3);
+    stream = std::move(*opened);
+  }
+}
 
 void run(const std::string& dir, StorageType storage, const Load& load, std::uint64_t messages) {
   std::filesystem::remove_all(dir);
@@ -108,6 +128,9 @@ void run(const std::string& dir, StorageType storage, const Load& load, std::uin
               load.name,
               static_cast<double>(messages) / used,
               static_cast<double>(messages) / wall);
+  if (storage == StorageType::kFile) {
+    time_starts(std::move(*made), options);
+  }
   std::fflush(stdout);
 }
 

@@ -207,8 +207,8 @@ Status Stream::Impl::compile_transforms() {
 
 /// The duplicate window is not stored: the messages within it say what was in it.
 Status Stream::Impl::remember_ids() {
-  if (log_->counts().messages == 0) {
-    return {};
+  if (log_->counts().with_headers == 0) {
+    return {};  // no ids: nothing need be read
   }
   const std::int64_t since = options_.clock->unix_ns() - config_.duplicate_window_ns;
   ASSIGN_OR_RETURN(const StreamSeq first, log_->seq_at_time(since));
@@ -235,6 +235,10 @@ Status Stream::Impl::remember_ids() {
 void Stream::Impl::settle_retention() {
   if (config_.retention == Retention::kLimits || consumers_ == nullptr ||
       consumers_->count() == 0) {
+    return;
+  }
+  // Of a stream that was closed only what concerned consumers in memory may be left over.
+  if (config_.retention == Retention::kWorkQueue && log_->recovery().clean) {
     return;
   }
   store::SubjectFilter all;
