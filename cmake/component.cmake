@@ -45,20 +45,31 @@ function(add_program name)
   install(TARGETS ${name} RUNTIME DESTINATION bin)
 endfunction()
 
-# add_feedvault_test(base_unit LABEL unit SOURCES a_test.cc DEPS base [TIMEOUT 60])
+# add_feedvault_test(base_unit LABEL unit SOURCES a_test.cc DEPS base [TIMEOUT 60] [THREADS] [CNATS])
 #   One executable; every TEST in it becomes a ctest of its own with the given label.
-#   Integration tests start real servers, so they take the resource lock they name.
+#   THREADS: it is there, or starts servers of ours, to run several threads: what ThreadSanitizer is
+#   for. The target threaded_tests builds those, and nothing else.
+#   CNATS: speaks TLS through cnats, whose threads race among themselves.
+add_custom_target(threaded_tests)
 function(add_feedvault_test name)
-  cmake_parse_arguments(arg "" "LABEL;TIMEOUT" "SOURCES;DEPS;LIBS" ${ARGN})
+  cmake_parse_arguments(arg "THREADS;CNATS" "LABEL;TIMEOUT" "SOURCES;DEPS;LIBS" ${ARGN})
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 60)
   endif()
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE feedvault_flags ${arg_DEPS} ${arg_LIBS} GTest::gtest_main)
+  if(arg_THREADS)
+    add_dependencies(threaded_tests ${name})
+  endif()
+  set(environment "")
+  if(arg_CNATS AND FEEDVAULT_SANITIZE MATCHES thread)
+    set(environment ENVIRONMENT
+      "TSAN_OPTIONS=halt_on_error=1:suppressions=${CMAKE_SOURCE_DIR}/cmake/cnats.tsan")
+  endif()
   include(GoogleTest)
   gtest_discover_tests(${name}
     TEST_PREFIX "${arg_LABEL}/" DISCOVERY_TIMEOUT 60 DISCOVERY_MODE PRE_TEST
-    PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT})
+    PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} ${environment})
 endfunction()
 
 # add_fuzz_target(config SOURCES config_fuzz.cc DEPS base)
