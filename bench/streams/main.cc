@@ -60,15 +60,20 @@ void time_starts(std::unique_ptr<Stream> stream, const StreamOptions& options) {
       std::abort();
     }
     stream.reset();
+    const double cpu = cpu_seconds();
     const auto start = std::chrono::steady_clock::now();
     auto opened = Stream::open("BENCH", options);
     if (!opened.has_value()) {
       std::fprintf(stderr, "streams_bench: %s\n", opened.error().to_string().c_str());
       std::exit(1);
     }
+    const double cpu_took = cpu_seconds() - cpu;
     const double took =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    std::printf("       opened after a %s in %.0f ms\n", clean ? "clean stop" : "kill", took * 1e3);
+    std::printf("       opened after a %s in %.0f ms, %.0f ms of CPU\n",
+                clean ? "clean stop" : "kill",
+                took * 1e3,
+                cpu_took * 1e3);
     stream = std::move(*opened);
   }
 }

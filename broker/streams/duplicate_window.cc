@@ -69,35 +69,48 @@ DuplicateWindow::Hash DuplicateWindow::hash_of(std::string_view id) const {
 }
 
 StreamSeq DuplicateWindow::find(std::string_view id) const {
-  const Hash hash = hash_of(id);
+  return entries_.empty() ? 0 : find(hash_of(id));
+}
+
+StreamSeq DuplicateWindow::find(const Hash& hash) const {
+  const std::uint64_t tag = slot_for(0, hash) & ~kNumberMask;
   for (std::size_t i = home_of(hash); slots_[i] != kFree; i = (i + 1) & (slots_.size() - 1)) {
-    if (entry(slots_[i]).hash == hash) {
-      return entry(slots_[i]).seq;
+    if ((slots_[i] & ~kNumberMask) == tag && entry_of(slots_[i]).hash == hash) {
+      return entry_of(slots_[i]).seq;
     }
   }
   return 0;
 }
 
 void DuplicateWindow::add(std::string_view id, StreamSeq seq, std::int64_t time_ns) {
-  if ((entries_.size() + 1) * 2 > slots_.size()) {
-    grow();
+  const Hash hash = hash_of(id);
+  if (find(hash) != 0) {
+    return;
   }
-  entries_.push_back({hash_of(id), seq, time_ns});
-  put(first_ + entries_.size() - 1);
+  reserve(1);
+  entries_.push_back({hash, seq, time_ns});
+  put(slot_for(first_ + entries_.size() - 1, hash), hash);
 }
 
-void DuplicateWindow::put(std::uint64_t number) {
-  std::size_t i = home_of(entry(number).hash);
+void DuplicateWindow::reserve(std::size_t more) {
+  if (const std::size_t wanted = (entries_.size() + more) * 2; wanted > slots_.size()) {
+    resize(std::bit_ceil(wanted));
+  }
+}
+
+void DuplicateWindow::put(std::uint64_t slot, const Hash& hash) {
+  std::size_t i = home_of(hash);
   while (slots_[i] != kFree) {
     i = (i + 1) & (slots_.size() - 1);
   }
-  slots_[i] = number;
+  slots_[i] = slot;
 }
 
-void DuplicateWindow::grow() {
-  slots_.assign(slots_.size() * 2, kFree);
-  for (std::uint64_t number = first_; number < first_ + entries_.size(); ++number) {
-    put(number);
+void DuplicateWindow::resize(std::size_t slots) {
+  slots_.assign(slots, kFree);
+  std::uint64_t number = first_;
+  for (const Entry& entry : entries_) {
+    put(slot_for(number++, entry.hash), entry.hash);
   }
 }
 
@@ -117,12 +130,13 @@ void DuplicateWindow::expire_before(std::int64_t time_ns) {
 /// Frees the first entry's slot and moves back what would not be found any more.
 void DuplicateWindow::take_out_first() {
   const std::size_t mask = slots_.size() - 1;
+  const std::uint64_t slot = slot_for(first_, entries_.front().hash);
   std::size_t hole = home_of(entries_.front().hash);
-  while (slots_[hole] != first_) {
+  while (slots_[hole] != slot) {
     hole = (hole + 1) & mask;
   }
   for (std::size_t i = (hole + 1) & mask; slots_[i] != kFree; i = (i + 1) & mask) {
-    const std::size_t home = home_of(entry(slots_[i]).hash);
+    const std::size_t home = home_of(entry_of(slots_[i]).hash);
     // May move if its home is not within (hole, i], going round.
     if (((i - home) & mask) >= ((i - hole) & mask)) {
       slots_[hole] = slots_[i];

@@ -24,8 +24,10 @@ class DuplicateWindow {
 
   /// The message that had this id, or 0.
   StreamSeq find(std::string_view id) const;
-  /// Requires: find(id) is 0.
+  /// Adds it, unless it is there already: then the first one stays.
   void add(std::string_view id, StreamSeq seq, std::int64_t time_ns);
+  /// Makes room for so many more at once.
+  void reserve(std::size_t more);
   /// Forgets what came before `time_ns`.
   void expire_before(std::int64_t time_ns);
 
@@ -40,23 +42,31 @@ class DuplicateWindow {
     StreamSeq seq = 0;
     std::int64_t time_ns = 0;
   };
+  // A slot holds an entry's number (its low bits) and some bits of the hash, so that a search
+  // seldom has to look at entries that are not the right one.
+  static constexpr unsigned kNumberBits = 40;
+  static constexpr std::uint64_t kNumberMask = (std::uint64_t{1} << kNumberBits) - 1;
   static constexpr std::uint64_t kFree = ~std::uint64_t{0};
 
   Hash hash_of(std::string_view id) const;
-  const Entry& entry(std::uint64_t number) const {
-    return entries_[static_cast<std::size_t>(number - first_)];
+  static std::uint64_t slot_for(std::uint64_t number, const Hash& hash) {
+    return hash[1] << kNumberBits | (number & kNumberMask);
   }
+  const Entry& entry_of(std::uint64_t slot) const {
+    return entries_[static_cast<std::size_t>((slot - first_) & kNumberMask)];
+  }
+  StreamSeq find(const Hash& hash) const;
   std::size_t home_of(const Hash& hash) const {
     return static_cast<std::size_t>(hash[0]) & (slots_.size() - 1);
   }
-  void put(std::uint64_t number);
+  void put(std::uint64_t slot, const Hash& hash);
   void take_out_first();
-  void grow();
+  void resize(std::size_t slots);
 
   Hash key_{};
   std::deque<Entry> entries_;  // the first one has the number first_
   std::uint64_t first_ = 0;
-  std::vector<std::uint64_t> slots_;  // numbers; open addressing, linear; a power of two
+  std::vector<std::uint64_t> slots_;  // open addressing, linear; a power of two
 };
 
 }  // namespace feedvault::broker::streams

@@ -213,6 +213,8 @@ Status Stream::Impl::remember_ids() {
   const std::int64_t since = options_.clock->unix_ns() - config_.duplicate_window_ns;
   ASSIGN_OR_RETURN(const StreamSeq first, log_->seq_at_time(since));
   store::MessageReader reader(*log_, std::min(first, visible_));
+  duplicates_.reserve(
+      static_cast<std::size_t>(std::min(log_->counts().with_headers, visible_ + 1 - first)));
   for (;;) {
     ASSIGN_OR_RETURN(const auto message, reader.next(visible_));
     if (!message.has_value()) {
@@ -221,7 +223,7 @@ Status Stream::Impl::remember_ids() {
     const PublishHeaders headers = read_publish_headers(message->headers);
     last_message_id_.assign(headers.message_id);
     if (!headers.message_id.empty() && message->time_ns >= since &&
-        config_.duplicate_window_ns > 0 && duplicates_.find(headers.message_id) == 0) {
+        config_.duplicate_window_ns > 0) {
       duplicates_.add(headers.message_id, message->seq, message->time_ns);
     }
   }
