@@ -150,7 +150,7 @@ class Bench {
       }
       ConsumerSet::Sync sync = set().begin_sync();
       sync.run();
-      set().end_sync(std::move(sync));
+      set().end_sync(sync);
     }
     const double took = clock_seconds() - start;
     std::printf("%-34s %12.0f acks/s %10.3f ms a sync\n",

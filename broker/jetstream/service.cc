@@ -413,7 +413,7 @@ void Service::end_sync(Served& entry) {
     }
   }
   if (job->consumers) {
-    streams::consumers_of(*entry.stream).end_sync(std::move(*job->consumers));
+    streams::consumers_of(*entry.stream).end_sync(*job->consumers);
   }
 }
 

@@ -324,7 +324,7 @@ Status AckLedger::restore(std::string_view bytes, const Moment& now) {
             "a consumer's state has version " + std::to_string(version) +
                 ", and this program reads " + std::to_string(kLedgerVersion)};
   }
-  const Status bad(StatusCode::kCorruption, "a consumer's state contradicts itself");
+  Status bad(StatusCode::kCorruption, "a consumer's state contradicts itself");
   pending_.clear();
   exhausted_.clear();
   delivered_.consumer = in.next();

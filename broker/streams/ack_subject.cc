@@ -55,9 +55,9 @@ std::optional<AckSubject> parse_ack_subject(std::string_view subject) {
   return parsed;
 }
 
-AckSubjectWriter::AckSubjectWriter(std::string_view stream, std::string_view consumer) {
-  text_.append(kAckPrefix).append(stream).append(".").append(consumer).append(".");
-  prefix_ = text_.size();
+AckSubjectWriter::AckSubjectWriter(std::string_view stream, std::string_view consumer)
+    : text_(std::string(kAckPrefix).append(stream).append(".").append(consumer).append(".")),
+      prefix_(text_.size()) {
   text_.resize(prefix_ + kNumbersBytesMax);
 }
 

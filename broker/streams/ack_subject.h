@@ -45,7 +45,7 @@ class AckSubjectWriter {
 
  private:
   std::string text_;
-  std::size_t prefix_ = 0;
+  const std::size_t prefix_;
 };
 
 }  // namespace feedvault::broker::streams

@@ -32,7 +32,7 @@ struct Head {
 };
 
 Result<Head> decode_head(std::string_view snapshot) {
-  const Status bad(StatusCode::kCorruption, "the consumer's state is none");
+  Status bad(StatusCode::kCorruption, "the consumer's state is none");
   VarintReader in(snapshot);
   const std::uint64_t version = in.next();
   if (in.ok() && version != kFileVersion) {

@@ -321,7 +321,7 @@ void ConsumerSet::Sync::run() {
   }
 }
 
-void ConsumerSet::end_sync(Sync sync) {
+void ConsumerSet::end_sync(const Sync& sync) {
   for (const Sync::One& each : sync.all_) {
     Consumer* const consumer = find(each.consumer);
     if (consumer != nullptr && consumer->id() == each.id) {

@@ -82,7 +82,7 @@ class ConsumerSet final : public StreamConsumers, private ConsumerWatch {
   bool wants_sync() const;
   /// Of all consumers that have something to sync. flush() is included.
   Sync begin_sync();
-  void end_sync(Sync sync);
+  void end_sync(const Sync& sync);
 
   struct Unusable {
     std::string path;

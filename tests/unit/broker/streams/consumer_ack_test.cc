@@ -205,7 +205,7 @@ TEST_F(Acks, TheAnswerComesWhenTheAcknowledgementIsDurable) {
   EXPECT_FALSE(set().wants_sync()) << "it is on its way";
   sync.run();
   EXPECT_EQ(clients_.sent.size(), 0U);
-  set().end_sync(std::move(sync));
+  set().end_sync(sync);
   EXPECT_EQ(clients_.sent.size(), 1U);
   cut_power();
   EXPECT_EQ(info().num_ack_pending, 0U);

@@ -105,7 +105,7 @@ class ConsumerTest : public StreamTest {
     if (set().wants_sync()) {
       ConsumerSet::Sync sync = set().begin_sync();
       sync.run();
-      set().end_sync(std::move(sync));
+      set().end_sync(sync);
     }
     while (stream_->next_deadline() <= clock_.now()) {
       stream_->on_timer();
@@ -114,7 +114,7 @@ class ConsumerTest : public StreamTest {
       if (set().wants_sync()) {
         ConsumerSet::Sync sync = set().begin_sync();
         sync.run();
-        set().end_sync(std::move(sync));
+        set().end_sync(sync);
       }
     }
   }
