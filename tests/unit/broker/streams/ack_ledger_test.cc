@@ -260,15 +260,16 @@ class LedgerModel {
   void step() {
     PendingAck* const entry = any();
     const StreamSeq next = live_.delivered().stream + 1;
-    switch (dice_.below(entry == nullptr ? 3 : 11)) {
-      case 0:
-      case 1:
-        for (std::uint64_t i = 1 + dice_.below(20); i > 0; --i) {
-          live_.deliver(live_.delivered().stream + 1 + (dice_.below(5) == 0 ? dice_.below(9) : 0),
-                        now_,
-                        1'000'000'000);
-        }
-        break;
+    const std::uint64_t what = dice_.below(11);
+    if (entry == nullptr || what < 2) {
+      for (std::uint64_t i = 1 + dice_.below(20); i > 0; --i) {
+        live_.deliver(live_.delivered().stream + 1 + (dice_.below(5) == 0 ? dice_.below(9) : 0),
+                      now_,
+                      1'000'000'000);
+      }
+      return;
+    }
+    switch (what) {
       case 2:
         dice_.below(4) == 0 ? live_.forget_below(next + dice_.below(3)) : live_.skip_to(next + 1);
         live_.set_resume_after(dice_.below(3) == 0 ? next : 0);
