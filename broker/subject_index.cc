@@ -410,9 +410,12 @@ const MatchResult& MatchCache::match(std::string_view subject) {
     return last_->result;
   }
   if (slots_.empty()) {
-    scratch_.clear();
-    index_.match(subject, scratch_);
-    return scratch_;
+    if (!enabled_) {
+      scratch_.clear();
+      index_.match(subject, scratch_);
+      return scratch_;
+    }
+    slots_.resize(kMatchCacheSlots);
   }
   const std::uint64_t hash = index_.hash(subject);
   Slot& slot = slots_[hash & (kMatchCacheSlots - 1)];

@@ -118,7 +118,7 @@ class SubjectIndex {
 class MatchCache {
  public:
   explicit MatchCache(const SubjectIndex& index, bool enabled = true)
-      : index_(index), slots_(enabled ? kMatchCacheSlots : 0) {}
+      : index_(index), enabled_(enabled) {}
 
   /// What `subject` reaches now. Lives until the next call or the read lock's release.
   const MatchResult& match(std::string_view subject);
@@ -146,7 +146,8 @@ class MatchCache {
   void forget_large(Slot& slot);
 
   const SubjectIndex& index_;
-  std::vector<Slot> slots_;
+  const bool enabled_;
+  std::vector<Slot> slots_;  // made at the first look-up: half a megabyte
   // The slot that was asked for last, good while the index has not changed: publishers mostly send
   // to one subject for a while.
   const Slot* last_ = nullptr;
