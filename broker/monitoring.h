@@ -72,7 +72,7 @@ struct JetStreamSnapshot {
 struct ServerSnapshot {
   std::string server_id;  // "N..." (56 characters)
   std::string server_name;
-  std::string version;  // as INFO says it, "2.9.25"
+  std::string version;  // as INFO says it, "2.10.29"
   std::string git_commit;
   std::shared_ptr<const Options> options;  // in force now
   int port = 0;                            // really listened on

@@ -16,7 +16,7 @@ namespace feedvault::broker {
 // one.
 
 /// The nats-server whose behaviour we offer: clients choose features by INFO's version.
-inline constexpr std::string_view kNatsVersion = "2.9.25";
+inline constexpr std::string_view kNatsVersion = "2.10.29";
 
 /// Subjects that a user may use: `allow` absent means all; `deny` wins over `allow`. For
 /// subscriptions an entry may carry a queue name after a blank: "orders.* workers".

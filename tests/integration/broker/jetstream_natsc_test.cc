@@ -258,6 +258,74 @@ TEST_P(NatscStreams, SurviveAKill) {
   EXPECT_EQ(payload_of(rest.back()), "more");
 }
 
+/// Which asynchronous publishes were acknowledged; called on nats.c's threads.
+struct AckedSequences {
+  std::mutex mutex;
+  std::set<std::uint64_t> acked;
+  std::map<std::uint64_t, std::string> texts;
+
+  static void on_ack(jsCtx* /*js*/, natsMsg* message, jsPubAck* ack, jsPubAckErr*, void* self) {
+    const NatscMessage owned(message);
+    if (ack != nullptr) {
+      auto& all = *static_cast<AckedSequences*>(self);
+      const std::lock_guard<std::mutex> lock(all.mutex);
+      all.acked.insert(ack->Sequence);
+      all.texts[ack->Sequence] = payload_of(owned);
+    }
+  }
+  std::size_t count() {
+    const std::lock_guard<std::mutex> lock(mutex);
+    return acked.size();
+  }
+};
+
+TEST_P(NatscStreams, KeepWhatWasAcknowledgedWhenKilledUnderLoad) {
+  add_stream("LOAD", "load.*");
+  AckedSequences acks;
+  for (int round = 0; round < 3; ++round) {
+    jsOptions options;
+    jsOptions_Init(&options);
+    options.PublishAsync.AckHandler = AckedSequences::on_ack;
+    options.PublishAsync.AckHandlerClosure = &acks;
+    jsCtx* made = nullptr;
+    ASSERT_EQ(natsConnection_JetStream(&made, connection_.get(), &options), NATS_OK);
+    const JsContext publisher(made);
+    const std::size_t enough = acks.count() + 500;
+    for (int i = 0; acks.count() < enough; ++i) {
+      const std::string text = std::to_string(round) + " " + std::to_string(i);
+      ASSERT_EQ(js_PublishAsync(
+                    publisher.get(), "load.a", text.data(), static_cast<int>(text.size()), nullptr),
+                NATS_OK);
+      if (i % 100 == 0) {
+        nats_Sleep(1);  // or it would be far ahead of what is acknowledged
+      }
+    }
+    restart_after_kill();
+    const JsStream info = stream_info("LOAD");
+    ASSERT_NE(info, nullptr);
+    const std::lock_guard<std::mutex> lock(acks.mutex);
+    ASSERT_GE(info->State.LastSeq, *acks.acked.rbegin());
+    EXPECT_EQ(info->State.Msgs, info->State.LastSeq);
+  }
+  // Nothing of it was stored under another number, or changed.
+  const NatscSubscription reader = pull_subscribe("load.*", "reader", consumer_config());
+  std::map<std::uint64_t, std::string> stored;
+  while (stored.empty() || stored.rbegin()->first < *acks.acked.rbegin()) {
+    const std::vector<NatscMessage> messages = fetch(reader, 500, 2000);
+    ASSERT_FALSE(messages.empty()) << natsStatus_GetText(status_);
+    for (const NatscMessage& message : messages) {
+      jsMsgMetaData* data = nullptr;
+      ASSERT_EQ(natsMsg_GetMetaData(&data, message.get()), NATS_OK);
+      stored[data->Sequence.Stream] = payload_of(message);
+      jsMsgMetaData_Destroy(data);
+      natsMsg_Ack(message.get(), nullptr);
+    }
+  }
+  for (const auto& [seq, text] : acks.texts) {
+    ASSERT_EQ(stored[seq], text) << seq;
+  }
+}
+
 TEST_P(NatscStreams, ArePulledInOrderAndAcknowledged) {
   add_stream("PULL", "pull.*");
   for (int i = 0; i < 25; ++i) {
