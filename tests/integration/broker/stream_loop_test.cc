@@ -171,7 +171,7 @@ Server::MakeStreams scribe(Notes& notes) {
 std::unique_ptr<RawClient> join_streams(std::uint16_t port, const std::string& more = "") {
   auto client = std::make_unique<RawClient>(port);
   client->send(kConnectWithHeaders + more + "PING\r\n");
-  EXPECT_EQ(client->receive_until("PONG\r\n"), "PONG\r\n");
+  EXPECT_EQ(without_pings(client->receive_until("PONG\r\n")), "PONG\r\n");
   return client;
 }
 
@@ -320,21 +320,23 @@ TEST(StreamLoop, StopStoresAndAcknowledgesWhatWasRead) {
       2, [](Options&) {}, scribe(notes));
   auto client = join_streams(broker->port(), "SUB ack 1\r\nSUB farewell 2\r\n");
   std::string text;
-  constexpr int kMessages = 5000;
+  constexpr int kMessages = 1000;  // their acknowledgements fit into any socket's buffer
   for (int i = 0; i < kMessages; ++i) {
     text += fmt::format("PUB in.a ack 5\r\n{:05}\r\n", i);
   }
   notes.close();
   client->send(text + "PING\r\n");
-  ASSERT_EQ(client->receive_until("PONG\r\n"), "PONG\r\n");  // all of it was read
+  ASSERT_EQ(without_pings(client->receive_until("PONG\r\n")), "PONG\r\n");  // all of it was read
   std::thread opener([&] { notes.open(); });
   broker.reset();
   opener.join();
   EXPECT_EQ(notes.count(), static_cast<std::size_t>(kMessages));
   bool closed = false;
-  const std::string acks = client->receive_to_end(closed);
+  const std::string acks = without_pings(client->receive_to_end(closed));
   EXPECT_TRUE(closed);
-  EXPECT_EQ(streams_count_of(acks, "MSG ack 1 "), static_cast<std::size_t>(kMessages));
+  EXPECT_EQ(streams_count_of(acks, "MSG ack 1 "), static_cast<std::size_t>(kMessages))
+      << "the last of " << acks.size() << " bytes: " << acks.substr(acks.size() / 50 * 49);
+  ASSERT_GE(acks.size(), 20U);
   EXPECT_EQ(acks.substr(acks.size() - 20), "MSG farewell 2 0\r\n\r\n") << "the last word";
 }
 
@@ -368,7 +370,7 @@ TEST(StreamLoop, ARefusedPublishIsToldOnceASecond) {
   const std::string expected = "-ERR 'Permissions Violation for Publish to \"in.a\": no room'\r\n";
   EXPECT_EQ(client->receive(expected.size()), expected);
   client->send("PING\r\n");
-  EXPECT_EQ(client->receive_until("PONG\r\n"), "PONG\r\n");
+  EXPECT_EQ(without_pings(client->receive_until("PONG\r\n")), "PONG\r\n");
 }
 
 TEST(StreamLoop, NothingComesOfASubscriptionThatWasGivenUp) {
