@@ -66,15 +66,16 @@ class TroubledFileSystem final : public store::FileSystem {
         return {StatusCode::kExhausted, "no space left on device"};
       }
       if (const std::int64_t rate = troubles_.bytes_per_second; rate > 0) {
-        std::this_thread::sleep_for(std::chrono::nanoseconds(
-            static_cast<std::int64_t>(bytes.size()) * 1'000'000'000 / rate));
+        const auto time = std::chrono::nanoseconds(static_cast<std::int64_t>(bytes.size()) *
+                                                   1'000'000'000 / rate);
+        std::this_thread::sleep_for(time);  // what makes it a slow disk
       }
       return file_->write_at(offset, bytes);
     }
     Result<std::uint64_t> size() const override { return file_->size(); }
     Status truncate(std::uint64_t size) override { return file_->truncate(size); }
     Status sync() override {
-      std::this_thread::sleep_for(std::chrono::milliseconds(troubles_.sync_ms));
+      std::this_thread::sleep_for(std::chrono::milliseconds(troubles_.sync_ms));  // likewise
       return file_->sync();
     }
 
