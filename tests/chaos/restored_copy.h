@@ -13,7 +13,7 @@ class StreamCopy {
  public:
   StreamCopy(Installation& installation, const std::string& stream)
       : installation_(installation),
-        stream_(installation.broker().store_folder() + "/jetstream/$G/streams/" + stream),
+        stream_(installation.broker().stream_folder(stream)),
         copy_(installation.folder() + "/copy-of-" + stream) {
     installation_.broker().stop();
     std::filesystem::copy(stream_, copy_, std::filesystem::copy_options::recursive);

@@ -33,23 +33,20 @@ NatsConfig NatsServer::config() const {
 }
 
 void NatsServer::start() {
-  const char* const core_program = std::getenv("FEEDVAULT_TEST_CORE_SERVER");
   const std::string config_file = folder_.file("nats.conf");
   {
     std::ofstream out(config_file);
     out << "listen: \"127.0.0.1:" << port_ << "\"\n"
         << "http: \"127.0.0.1:" << monitor_port_ << "\"\n"
-        << extra_ << "\n";
-    if (core_program == nullptr) {
-      out << "jetstream { store_dir: \"" << folder_.file("store") << "\" }\n";
-    }
+        << extra_ << "\n"
+        << "jetstream { store_dir: \"" << folder_.file("store") << "\" }\n";
   }
   const char* program = std::getenv("FEEDVAULT_TEST_NATS_SERVER");
   if (program == nullptr) {
     program = "nats-server";
   }
   Process::Options options;
-  options.command = {core_program == nullptr ? program : core_program, "-c", config_file};
+  options.command = {program, "-c", config_file};
   options.output_file = folder_.file("log");
   process_ = std::make_unique<Process>(options);
   const bool up = eventually([this] { return !process_->running() || healthy(monitor_port_); },
@@ -72,6 +69,17 @@ void NatsServer::stop() {
 
 void NatsServer::delete_streams() {
   std::filesystem::remove_all(folder_.file("store"));
+}
+
+std::string NatsServer::stream_folder(const std::string& stream) const {
+  // nats-server has a folder for each account, feedvault-broker has not.
+  for (const char* streams : {"/jetstream/$G/streams/", "/jetstream/streams/"}) {
+    std::string path = folder_.file("store") + streams + stream;
+    if (std::filesystem::is_directory(path)) {
+      return path;
+    }
+  }
+  throw std::runtime_error("no folder of stream " + stream + " in " + folder_.file("store"));
 }
 
 std::string NatsServer::log() const {

@@ -11,11 +11,9 @@ namespace feedvault::testing {
 
 /// A nats-server with JetStream of the test's own: on free ports of loopback, its streams in a
 /// temporary folder that survives restarts and goes with this object. The program is `nats-server`
-/// of PATH, or the one that FEEDVAULT_TEST_NATS_SERVER names. Constructor and start() return when
-/// JetStream answers; they throw std::runtime_error, with the server's log, when it does not.
-///
-/// FEEDVAULT_TEST_CORE_SERVER names a program without JetStream instead, under which tests that
-/// need no stream run, too.
+/// of PATH, or the one that FEEDVAULT_TEST_NATS_SERVER names: another version, or feedvault-broker.
+/// Constructor and start() return when JetStream answers; they throw std::runtime_error, with the
+/// server's log, when it does not.
 class NatsServer {
  public:
   /// `extra` is appended to the configuration ("max_payload: 8MB").
@@ -41,8 +39,9 @@ class NatsServer {
   /// Loses the streams; only while it is stopped.
   void delete_streams();
 
-  /// Where the streams are, to be copied or put back while it is stopped.
-  std::string store_folder() const { return folder_.file("store"); }
+  /// Where a stream is, to be copied or put back while the server is stopped. Throws
+  /// std::runtime_error when there is none of that name.
+  std::string stream_folder(const std::string& stream) const;
 
   Process& process() { return *process_; }
   std::string log() const;
