@@ -36,8 +36,8 @@ Options
 
 Environment: FEEDVAULT_NATS_PORT (4222), FEEDVAULT_MONITOR_PORT (8222), FEEDVAULT_MYSQL_PORT (3306),
 FEEDVAULT_CONTROLLER_PORT (8081), FEEDVAULT_HTTP_PORT (8080); FEEDVAULT_DEMO_RATE (demo messages a
-second, 20); FEEDVAULT_BROKER (native: another nats-server program). Two installations with
-different ports and state folders work side by side.
+second, 20); FEEDVAULT_BROKER (native: feedvault-broker, or the path of a broker's program; default:
+nats-server). Two installations with different ports and state folders work side by side.
 HELP
 }
 

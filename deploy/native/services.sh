@@ -90,14 +90,17 @@ as_reader() { mariadb --defaults-file="$STATE/reader.cnf" --database=nss_db "$@"
 database_answers() { as_reader --connect-timeout=2 -e 'SELECT 1' >/dev/null 2>&1; }
 
 # The one place that knows which broker runs and how it is configured. FEEDVAULT_BROKER: its
-# program, a nats-server of any version since 2.9.
+# program, a nats-server of any version since 2.9 or a feedvault-broker; just feedvault-broker is
+# the one that was built here.
 start_broker() {
   local program=${FEEDVAULT_BROKER:-nats-server} version sync=''
+  [[ $program != feedvault-broker ]] || program=$BUILD_DIR/bin/feedvault-broker
   require_free_port NATS broker
   require_free_port MONITOR "broker's monitoring"
   version=$("$program" --version 2>&1) || die "the broker '$program' does not run: $version"
-  # 2.9 syncs its files every two minutes and knows no such setting.
-  [[ $version == *v2.9.* ]] || sync='sync_interval: "1s"'
+  # 2.9 syncs its files every two minutes and knows no such setting. feedvault-broker syncs before
+  # it acknowledges, as long as it is told nothing else.
+  [[ $version == *v2.9.* || $version == *'speaks as nats-server'* ]] || sync='sync_interval: "1s"'
   mkdir -p "$STATE/jetstream"
   cat >"$STATE/broker.conf" <<CONFIG
 # Written by run.sh at every start.
