@@ -2,6 +2,7 @@
 # Measures; `bash run.sh bench` builds first and calls this. With no argument the pipeline.
 #   bash run.sh bench [pipeline] [all|throughput|latency|backlog] [--messages N] [--backlog N]
 #   bash run.sh bench broker [--runs N] [--only TEXT] [--loops N]   beside nats-server
+#   bash run.sh bench streams [--runs N] [--messages N] [--only TEXT]   beside nats-server, by nats.c
 #   bash run.sh bench store DIR                                     the streams' log, in an empty folder
 set -euo pipefail
 : "${FEEDVAULT_BUILD_DIR:?bash run.sh bench sets it}"
@@ -19,8 +20,12 @@ case $what in
     shift
     exec "$FEEDVAULT_BUILD_DIR/bin/${what}_bench" "$@"
     ;;
+  streams)
+    shift
+    exec "$FEEDVAULT_BUILD_DIR/bin/jetstream_bench" "$@"
+    ;;
   *)
-    echo "bench: unknown benchmark '$what'; there are: pipeline, broker, store" >&2
+    echo "bench: unknown benchmark '$what'; there are: pipeline, broker, streams, store" >&2
     exit 2
     ;;
 esac

@@ -8,9 +8,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cstdio>
-#include <cstring>
 #include <functional>
 #include <string>
 #include <vector>
@@ -18,6 +16,7 @@
 #include <fmt/format.h>
 
 #include "bench/broker/load.h"
+#include "bench/support/server_runs.h"
 #include "tests/support/process.h"
 
 namespace feedvault::bench {
@@ -41,30 +40,6 @@ const std::vector<Shape>& shapes() {
   return all;
 }
 
-struct Program {
-  std::string name;
-  std::string path;
-  std::vector<std::string> more;
-};
-
-// A fresh server for each run: none inherits another one's heap.
-template <typename Visit>
-void with_server(const Program& program, Visit visit) {
-  const std::uint16_t port = testing::free_port();
-  std::vector<std::string> command = {program.path, "-a", "127.0.0.1", "-p", std::to_string(port)};
-  command.insert(command.end(), program.more.begin(), program.more.end());
-  testing::Process server({command, {}, "/dev/null", ""});
-  if (!testing::eventually([&] { return testing::accepts_connections(port); })) {
-    throw std::runtime_error(program.path + " did not start");
-  }
-  visit(port, server.pid());
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values.empty() ? 0 : values[values.size() / 2];
-}
-
 double median_of(const std::vector<Measured>& runs,
                  const std::function<double(const Measured&)>& value) {
   std::vector<double> values;
@@ -74,19 +49,6 @@ double median_of(const std::vector<Measured>& runs,
     }
   }
   return median(std::move(values));
-}
-
-// "1:1 16 B" as "1_1_16_b".
-std::string identifier(const std::string& name) {
-  std::string made;
-  for (const char c : name) {
-    if (std::isalnum(static_cast<unsigned char>(c)) != 0) {
-      made += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    } else if (!made.empty() && made.back() != '_') {
-      made += '_';
-    }
-  }
-  return made;
 }
 
 void compare(const Shape& shape, const Program& ours, const Program& reference, int runs) {

@@ -7,9 +7,9 @@
 #include <CLI/CLI.hpp>
 
 #include "base/log.h"
-#include "bench/pipeline/figures.h"
 #include "bench/pipeline/load.h"
 #include "bench/pipeline/scenarios.h"
+#include "bench/support/figures.h"
 
 namespace {
 

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "bench/pipeline/figures.h"
+#include "bench/support/figures.h"
 
 namespace feedvault::bench {
 

@@ -1,4 +1,4 @@
-#include "bench/pipeline/figures.h"
+#include "bench/support/figures.h"
 
 #include <unistd.h>
 
