@@ -27,6 +27,7 @@ using std::chrono::steady_clock;
 
 constexpr std::size_t kPayloadBytes = 128;
 constexpr int kBatch = 1000;
+constexpr std::int64_t kMaxAckPending = 10'000;
 // Between two looks at a stream that still grows: seldom enough to cost the server nothing.
 constexpr auto kLookEvery = std::chrono::milliseconds(2);
 // A stream that has not grown for so long has got all that it will get.
@@ -134,7 +135,7 @@ Measured plain(NatscClient& client, std::uint64_t messages, int server_pid) {
 
 Measured pull(NatscClient& client, std::uint64_t messages, int server_pid) {
   publish_all(client, messages);
-  const Natsc<natsSubscription> subscription = client.pull_subscribe(10 * kBatch);
+  const Natsc<natsSubscription> subscription = client.pull_subscribe(kMaxAckPending);
   Payloads payloads;
   const Stopwatch watch(server_pid);
   while (payloads.count() < messages) {
@@ -145,6 +146,7 @@ Measured pull(NatscClient& client, std::uint64_t messages, int server_pid) {
     must(natsSubscription_Fetch(&list, subscription.get(), batch, NatscClient::kPatienceMs, &code),
          "fetching");
     std::vector<Natsc<natsMsg>> fetched;
+    fetched.reserve(kBatch);
     for (int i = 0; i < list.Count; ++i) {
       fetched.emplace_back(std::exchange(list.Msgs[i], nullptr));
     }

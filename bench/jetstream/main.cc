@@ -64,7 +64,7 @@ struct Side {
 };
 
 std::string write_config(const testing::TempDir& folder, const std::string& streams) {
-  const std::string path = folder.file("server.conf");
+  std::string path = folder.file("server.conf");
   const std::string text =
       fmt::format("jetstream {{\n  store_dir: \"{}\"\n  {}\n}}\n", folder.file("store"), streams);
   if (const Status status = replace_file(path, text); !status.ok()) {
@@ -212,6 +212,7 @@ class Comparison {
     const std::uint64_t messages =
         std::max<std::uint64_t>(settings_.messages / kSyncAlwaysShare, 1000);
     std::vector<Measured> theirs;
+    theirs.reserve(static_cast<std::size_t>(settings_.runs));
     for (int i = 0; i < settings_.runs; ++i) {
       theirs.push_back(run_once(side, {Shape::kAsync, messages, settings_.window, {}}));
     }
