@@ -32,7 +32,7 @@ std::uint16_t free_port();
 
 /// Waits for a condition by asking again and again; false when it did not come true in time.
 bool eventually(const std::function<bool()>& condition,
-                std::chrono::milliseconds timeout = std::chrono::seconds(10));
+                std::chrono::milliseconds timeout = std::chrono::seconds(30));
 
 /// True when something accepts TCP connections there.
 bool accepts_connections(std::uint16_t port);
