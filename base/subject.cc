@@ -60,44 +60,39 @@ bool has_wildcard(std::string_view subject) {
   return false;
 }
 
-bool subject_matches(std::string_view filter, std::string_view subject) {
+namespace {
+
+enum class Against : std::uint8_t { kSubject, kFilter };
+
+// Against a subject, '>' in it is a token like others; in a filter it stands for more than one.
+bool covers(std::string_view filter, std::string_view other, Against against) {
   bool filter_end = false;
-  bool subject_end = false;
+  bool other_end = false;
   for (;;) {
     std::string_view wanted;
     std::string_view token;
     const bool filter_has = take_token(filter, filter_end, wanted);
-    const bool subject_has = take_token(subject, subject_end, token);
-    if (!filter_has || !subject_has) {
-      return filter_has == subject_has;
+    const bool other_has = take_token(other, other_end, token);
+    if (!filter_has || !other_has) {
+      return filter_has == other_has;
     }
     if (wanted == ">" && filter_end) {
       return true;
     }
-    if (wanted != "*" && wanted != token) {
+    if ((against == Against::kFilter && token == ">") || (wanted != "*" && wanted != token)) {
       return false;
     }
   }
 }
 
+}  // namespace
+
+bool subject_matches(std::string_view filter, std::string_view subject) {
+  return covers(filter, subject, Against::kSubject);
+}
+
 bool subject_is_subset(std::string_view filter, std::string_view subject) {
-  bool filter_end = false;
-  bool subject_end = false;
-  for (;;) {
-    std::string_view wanted;
-    std::string_view token;
-    const bool filter_has = take_token(filter, filter_end, wanted);
-    const bool subject_has = take_token(subject, subject_end, token);
-    if (!filter_has || !subject_has) {
-      return filter_has == subject_has;
-    }
-    if (wanted == ">" && filter_end) {
-      return true;
-    }
-    if (token == ">" || (wanted != "*" && wanted != token)) {
-      return false;
-    }
-  }
+  return covers(filter, subject, Against::kFilter);
 }
 
 bool subjects_overlap(std::string_view a, std::string_view b) {

@@ -141,4 +141,5 @@ pause() {  # SECONDS
   [[ -z ${interrupted:-} ]] || end_pause
   wait "$sleeper" || end_pause
 }
+# It may have ended by itself just now.
 end_pause() { [[ -z $sleeper ]] || kill "$sleeper" 2>/dev/null || true; }

@@ -84,6 +84,7 @@ class Api {
   void finish_create(Call& call,
                      streams::ConsumerConfig config,
                      streams::ConsumerSet::CreateAction action);
+  std::vector<streams::Stream*> stream_page(Call& call, std::size_t limit);
   std::vector<streams::Consumer*> consumer_page(Call& call, std::size_t limit);
   void consumer_info(Call& call);
   void consumer_names(Call& call);

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,6 +35,16 @@ struct Api::Call {
   void refuse(const streams::ApiError& error);
   /// {"total", "offset", "limit"} at the front of a page.
   void put_page(std::uint64_t total, std::uint64_t offset, std::uint64_t limit);
+  /// At most `limit` of all, from `offset` on, which the answer says.
+  template <typename T>
+  std::vector<T*> page_of(const std::vector<T*>& all, std::int64_t offset, std::size_t limit) {
+    const std::size_t begin =
+        std::min(all.size(), static_cast<std::size_t>(std::max<std::int64_t>(offset, 0)));
+    const std::size_t end = std::min(all.size(), begin + limit);
+    put_page(all.size(), begin, limit);
+    return {all.begin() + static_cast<std::ptrdiff_t>(begin),
+            all.begin() + static_cast<std::ptrdiff_t>(end)};
+  }
 };
 
 /// Offset and filter of a list; false when it is no JSON.

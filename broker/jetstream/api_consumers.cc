@@ -171,14 +171,7 @@ std::vector<Consumer*> Api::consumer_page(Call& call, std::size_t limit) {
   if (stream == nullptr) {
     return {};
   }
-  std::vector<Consumer*> all = streams::consumers_of(*stream).list();
-  const std::size_t total = all.size();
-  const std::size_t begin =
-      std::min(total, static_cast<std::size_t>(std::max<std::int64_t>(request.offset, 0)));
-  const std::size_t end = std::min(total, begin + limit);
-  call.put_page(total, begin, limit);
-  return {all.begin() + static_cast<std::ptrdiff_t>(begin),
-          all.begin() + static_cast<std::ptrdiff_t>(end)};
+  return call.page_of(streams::consumers_of(*stream).list(), request.offset, limit);
 }
 
 void Api::consumer_names(Call& call) {

@@ -159,39 +159,30 @@ void Api::stream_info(Call& call) {
   }
 }
 
-void Api::stream_names(Call& call) {
+// The streams of the page that was asked for; none when the request cannot be read.
+std::vector<Stream*> Api::stream_page(Call& call, std::size_t limit) {
   PageRequest request;
   if (!read_page(call.arrival.payload, request)) {
     fail(call, errors::kInvalidJson);
     call.put_page(0, 0, 0);
-    call.json["streams"] = Json::array();
-    return;
+    return {};
   }
-  const std::vector<Stream*> all = streams_.list(request.subject);
-  const std::size_t begin =
-      std::min(all.size(), static_cast<std::size_t>(std::max<std::int64_t>(request.offset, 0)));
-  call.put_page(all.size(), begin, kPageMax);
+  return call.page_of(streams_.list(request.subject), request.offset, limit);
+}
+
+void Api::stream_names(Call& call) {
+  const std::vector<Stream*> page = stream_page(call, kPageMax);
   Json& names = call.json["streams"] = Json::array();
-  for (std::size_t i = begin; i < std::min(all.size(), begin + kPageMax); ++i) {
-    names.push_back(all[i]->name());
+  for (const Stream* const stream : page) {
+    names.push_back(stream->name());
   }
 }
 
 void Api::stream_list(Call& call) {
-  PageRequest request;
-  if (!read_page(call.arrival.payload, request)) {
-    fail(call, errors::kInvalidJson);
-    call.put_page(0, 0, 0);
-    call.json["streams"] = Json::array();
-    return;
-  }
-  const std::vector<Stream*> all = streams_.list(request.subject);
-  const std::size_t begin =
-      std::min(all.size(), static_cast<std::size_t>(std::max<std::int64_t>(request.offset, 0)));
-  call.put_page(all.size(), begin, kListMax);
+  const std::vector<Stream*> page = stream_page(call, kListMax);
   Json& list = call.json["streams"] = Json::array();
-  for (std::size_t i = begin; i < std::min(all.size(), begin + kListMax); ++i) {
-    put_stream(list.emplace_back(Json::object()), *all[i]);
+  for (Stream* const stream : page) {
+    put_stream(list.emplace_back(Json::object()), *stream);
   }
 }
 

@@ -212,6 +212,7 @@ native_up() {
 }
 
 # MariaDB 10.11 may hang for ever when it is told to stop while it starts.
+# One that does not come up at all is stopped all the same.
 database_settled() { ! supervised database || database_answers; }
 
 native_down() {

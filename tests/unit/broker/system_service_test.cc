@@ -1,5 +1,6 @@
 #include "broker/system_service.h"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
@@ -142,10 +143,11 @@ TEST_F(SystemServiceTest, StatisticsAreAnnouncedFromTimeToTime) {
   ASSERT_TRUE(eventually([&] { return count() == 1; }));
   for (int round = 1; round <= 3; ++round) {
     clock_.advance(kStatszInterval);
-    // Anything wakes it; it looks at the clock then.
+    // Anything wakes it; it looks at the clock then, or has done so on its own before it slept.
     EXPECT_TRUE(service_.ask(request(2, /*system=*/true)));
     ASSERT_TRUE(eventually([&] { return count() == static_cast<std::size_t>(1 + 2 * round); }));
-    EXPECT_EQ(replies().back(), "$SYS.SERVER.X.STATSZ");
+    const std::vector<std::string> all = replies();
+    EXPECT_EQ(std::count(all.begin(), all.end(), "$SYS.SERVER.X.STATSZ"), round);
   }
 }
 
