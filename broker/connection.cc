@@ -135,7 +135,7 @@ void Connection::read_available() {
       --careful_reads_;
       break;
     }
-    if (result.bytes < buffer.size() || !host_.worth_reading_on(*this)) {
+    if (!host_.worth_reading_on(result.bytes < buffer.size())) {
       break;
     }
   }

@@ -41,8 +41,9 @@ class ConnectionHost {
   virtual std::span<char> read_buffer() = 0;
   /// Between a read and its parsing; see "order" in router.h.
   virtual void before_input() = 0;
-  /// After a full read was parsed: read more before the others have their turn?
-  virtual bool worth_reading_on(const Connection& connection) = 0;
+  /// After a read was parsed: read more before the others have their turn? `drained`: it did not
+  /// fill the buffer.
+  virtual bool worth_reading_on(bool drained) = 0;
   virtual void after_input(Connection& connection) = 0;
   /// Before anything is written to a socket; see "order" in router.h. Not in the middle of a
   /// publish.

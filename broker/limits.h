@@ -19,6 +19,10 @@ inline constexpr int kReadsPerTurnMax = 16;
 /// ... and "small" is this many bytes a receiver on average.
 inline constexpr std::size_t kWorthwhileWriteBytes = 8U << 10U;
 
+/// A read that was not filled was probably the last. Reading made room for the sender's next bytes,
+/// though: with so many receivers to write to, looking costs little beside what it may save.
+inline constexpr std::size_t kManyReceivers = 32;
+
 /// Output produced in one turn before it is flushed in the middle of it: bounds what a large
 /// fan-out of one read can pile up for healthy receivers.
 inline constexpr std::size_t kTurnOutputBytesMax = 4U << 20U;
@@ -85,6 +89,9 @@ static_assert(kInboxBytesMax >= 2 * kOutboxBytesMax);
 inline constexpr std::size_t kStreamInboxBytesMax = 16U << 20U;
 inline constexpr std::size_t kStreamInboxBytesHard = 2 * kStreamInboxBytesMax;
 static_assert(kStreamInboxBytesMax >= 8 * kOutboxBytesMax);
+/// The streams' loop hands over after so much, before a pulled batch is complete: the client reads
+/// the first of it while the rest is read from disk.
+inline constexpr std::size_t kStreamOutboxBytesMax = 64U << 10U;
 /// The streams' loop stores and answers at least so often: bytes of its inbox worked off at once.
 inline constexpr std::size_t kStreamSliceBytes = 1U << 20U;
 /// While a loop of connections has more than this in its inbox, consumers deliver nothing. Below

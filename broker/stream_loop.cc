@@ -230,7 +230,7 @@ std::size_t StreamLoop::send(std::string_view to, const Outgoing& message, std::
   size_text_ = std::to_string(publish.body.size());
   publish.total_size = size_text_;
   const std::size_t reached = router_.send(to, publish, sender);
-  if (router_.outbox_bytes() > kOutboxBytesMax) {
+  if (router_.outbox_bytes() > kStreamOutboxBytesMax) {
     hand_over();
   }
   return reached;

@@ -158,8 +158,9 @@ std::span<char> Worker::read_buffer() {
   return {read_buffer_.get(), loaded ? kLoadedReadBytes : kReadBytes};
 }
 
-bool Worker::worth_reading_on(const Connection&) {
-  return congested_ == nullptr && suspended_.empty() && !turn_is_long() &&
+bool Worker::worth_reading_on(bool drained) {
+  return (!drained || dirty_.size() >= kManyReceivers) && congested_ == nullptr &&
+         suspended_.empty() && !turn_is_long() &&
          turn_output_bytes < dirty_.size() * kWorthwhileWriteBytes + 1;
 }
 

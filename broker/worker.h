@@ -116,7 +116,7 @@ class Worker final : public ConnectionHost, public TurnHandler {
   std::int64_t unix_ns() const override { return turn_unix_ns_; }
   std::span<char> read_buffer() override;
   void before_input() override;
-  bool worth_reading_on(const Connection& connection) override;
+  bool worth_reading_on(bool drained) override;
   void after_input(Connection& connection) override;
   void before_output() override { hand_over_outboxes(); }
   void mark_dirty(Connection& connection) override { dirty_.push_back(&connection); }

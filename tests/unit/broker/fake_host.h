@@ -148,7 +148,7 @@ class FakeHost final : public ConnectionHost {
   std::int64_t unix_ns() const override { return now_.time_since_epoch().count(); }
   std::span<char> read_buffer() override { return buffer_; }
   void before_input() override {}
-  bool worth_reading_on(const Connection& /*connection*/) override { return true; }
+  bool worth_reading_on(bool drained) override { return !drained; }
   void after_input(Connection& /*connection*/) override {}
   void before_output() override {}
   void mark_dirty(Connection& each) override { dirty_.push_back(&each); }
