@@ -44,6 +44,7 @@ class MysqlCatalogueReader final : public CatalogueReader {
 
   Result<std::optional<std::uint64_t>> seq_at_time(std::uint8_t feed,
                                                    std::int64_t timestamp_us) override;
+  Result<Held> held(std::uint8_t feed) override;
   Result<std::vector<FeedSummary>> feeds() override;
   Result<std::vector<QuarantinedMessage>> quarantined(std::uint8_t feed,
                                                       std::size_t rows_max) override;
@@ -129,6 +130,25 @@ Result<std::optional<std::uint64_t>> MysqlCatalogueReader::seq_at_time(std::uint
     first = std::min(first.value_or(requeued), requeued);
   }
   return first;
+}
+
+Result<CatalogueReader::Held> MysqlCatalogueReader::held(std::uint8_t feed) {
+  const std::string number = std::to_string(feed);
+  std::vector<TextRow> rows;
+  RETURN_IF_ERROR(query("SELECT (SELECT MIN(seq) FROM Messages WHERE feed=" + number +
+                            "),(SELECT MAX(seq) FROM Messages WHERE feed=" + number +
+                            "),(SELECT last_seq FROM Feeds WHERE feed=" + number + ")",
+                        "reading Messages",
+                        rows));
+  Held held;
+  if (rows[0][0].has_value()) {
+    held.first = number_in<std::uint64_t>(rows[0][0]);
+    held.last = number_in<std::uint64_t>(rows[0][1]);
+  } else if (rows[0][2].has_value()) {
+    held.last = number_in<std::uint64_t>(rows[0][2]);
+    held.first = held.last + 1;
+  }
+  return held;
 }
 
 Result<std::vector<FeedSummary>> MysqlCatalogueReader::feeds() {

@@ -55,6 +55,14 @@ class CatalogueReader {
   virtual Result<std::optional<std::uint64_t>> seq_at_time(std::uint8_t feed,
                                                            std::int64_t timestamp_us) = 0;
 
+  /// The first and the last seq that the table holds; of an empty table what comes next, and the
+  /// one before that.
+  struct Held {
+    std::uint64_t first = 1;
+    std::uint64_t last = 0;
+  };
+  virtual Result<Held> held(std::uint8_t feed) = 0;
+
   virtual Result<std::vector<FeedSummary>> feeds() = 0;
 
   /// Newest first; feed 0: all.

@@ -71,6 +71,7 @@ struct Native {
 /// A subscription over all its natsSubscriptions, one a connection.
 struct SubscriptionState {
   std::string subject;
+  std::string queue_group;  // empty: none
   Connection::Handler handler;
   Connection::LostHandler lost;
 
@@ -158,6 +159,9 @@ class ConnectionImpl final : public Connection {
   Result<std::unique_ptr<Subscription>> subscribe(const std::string& subject,
                                                   Handler handler,
                                                   LostHandler lost) override;
+  Result<std::unique_ptr<Subscription>> subscribe_queue(const std::string& subject,
+                                                        const std::string& queue_group,
+                                                        Handler handler) override;
   bool connected() const override;
   std::uint64_t reconnects() const override { return reconnects_.load(); }
   std::int64_t max_payload() const override;
@@ -173,6 +177,7 @@ class ConnectionImpl final : public Connection {
     return current_;
   }
   Status connect_once();
+  Result<std::unique_ptr<Subscription>> add(SubscriptionPtr state);
   static Status subscribe_native(const SubscriptionPtr& state, natsConnection* connection);
   void keep_up();
   bool wait_for_end();
@@ -289,10 +294,17 @@ Status ConnectionImpl::connect_once() {
 
 Status ConnectionImpl::subscribe_native(const SubscriptionPtr& state, natsConnection* connection) {
   auto closure = std::make_unique<SubscriptionPtr>(state);
-  RETURN_IF_ERROR(
-      to_status(natsConnection_Subscribe(
-                    &state->native, connection, state->subject.c_str(), on_message, closure.get()),
-                "subscribe"));
+  const char* const subject = state->subject.c_str();
+  const natsStatus code =
+      state->queue_group.empty()
+          ? natsConnection_Subscribe(&state->native, connection, subject, on_message, closure.get())
+          : natsConnection_QueueSubscribe(&state->native,
+                                          connection,
+                                          subject,
+                                          state->queue_group.c_str(),
+                                          on_message,
+                                          closure.get());
+  RETURN_IF_ERROR(to_status(code, "subscribe"));
   SubscriptionPtr* const raw = closure.release();
   if (natsSubscription_SetOnCompleteCB(state->native, on_subscription_done, raw) != NATS_OK) {
     keep_for_ever(raw);
@@ -557,6 +569,19 @@ Result<std::unique_ptr<Subscription>> ConnectionImpl::subscribe(const std::strin
   state->subject = subject;
   state->handler = std::move(handler);
   state->lost = std::move(lost);
+  return add(std::move(state));
+}
+
+Result<std::unique_ptr<Subscription>> ConnectionImpl::subscribe_queue(
+    const std::string& subject, const std::string& queue_group, Handler handler) {
+  auto state = std::make_shared<SubscriptionState>();
+  state->subject = subject;
+  state->queue_group = queue_group;
+  state->handler = std::move(handler);
+  return add(std::move(state));
+}
+
+Result<std::unique_ptr<Subscription>> ConnectionImpl::add(SubscriptionPtr state) {
   {
     MutexLock lock(mutex_);
     if (current_ != nullptr) {

@@ -114,6 +114,10 @@ class Connection {
   Result<std::unique_ptr<Subscription>> subscribe(const std::string& subject, Handler handler) {
     return subscribe(subject, std::move(handler), nullptr);
   }
+  /// The same as one of a queue group: each message goes to one of its members.
+  virtual Result<std::unique_ptr<Subscription>> subscribe_queue(const std::string& subject,
+                                                                const std::string& queue_group,
+                                                                Handler handler) = 0;
 
   virtual bool connected() const = 0;
   /// How many times the connection was lost and made again; a change means that anything in flight

@@ -72,6 +72,20 @@ TEST_F(ReaderTest, ReadsLargeBodies) {
   EXPECT_EQ(rows[1].body, "");
 }
 
+TEST_F(ReaderTest, SaysWhatTheTableHolds) {
+  const auto held = [this] {
+    const auto answer = reader_->held(1);
+    return answer.has_value() ? std::pair{answer->first, answer->last} : std::pair{0UL, 0UL};
+  };
+  EXPECT_EQ(held(), (std::pair{1UL, 0UL})) << "nothing yet";
+  commit(*writer(), TestBatch().message("a", "a").message("b", "b").message("c", "c"));
+  EXPECT_EQ(held(), (std::pair{1UL, 3UL}));
+  server().sql("DELETE FROM Messages WHERE seq=1", config_.database);
+  EXPECT_EQ(held(), (std::pair{2UL, 3UL}));
+  server().sql("DELETE FROM Messages", config_.database);
+  EXPECT_EQ(held(), (std::pair{4UL, 3UL})) << "4 comes next";
+}
+
 TEST_F(ReaderTest, FindsTheSeqOfATime) {
   const auto at = [&](std::int64_t timestamp_us) {
     const auto seq = reader_->seq_at_time(1, timestamp_us);
