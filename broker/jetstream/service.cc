@@ -442,7 +442,7 @@ void Service::schedule(Served& entry) {
 
 void Service::before_output() {
   for (Served* const entry : touched_) {
-    streams::consumers_of(*entry->stream).flush();
+    streams::consumers_of(*entry->stream).flush_before_output();
   }
 }
 

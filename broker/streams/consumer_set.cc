@@ -287,7 +287,20 @@ void ConsumerSet::settle() const {
 
 void ConsumerSet::flush() {
   settle();
-  for (Consumer* const consumer : std::exchange(unflushed_, {})) {
+  flush(std::exchange(unflushed_, {}));
+}
+
+void ConsumerSet::flush_before_output() {
+  std::vector<Consumer*> consumers = std::exchange(unflushed_, {});
+  consumers.insert(consumers.end(), touched_.begin(), touched_.end());
+  flush(std::move(consumers));
+}
+
+void ConsumerSet::flush(std::vector<Consumer*> consumers) {
+  for (Consumer* const consumer : consumers) {
+    if (!consumer->needs_flush()) {
+      continue;
+    }
     consumer->flush();
     if (consumer->unsynced() &&
         std::find(unsynced_.begin(), unsynced_.end(), consumer) == unsynced_.end()) {

@@ -63,6 +63,9 @@ class ConsumerSet final : public StreamConsumers, private ConsumerWatch {
 
   /// Hands the state of all consumers to the operating system.
   void flush();
+  /// The same in the middle of a consumer's work, before what it has sent so far leaves: when it
+  /// wants to go on is only known at the end of that work.
+  void flush_before_output();
 
   /// States on their way to the disk. run() is for another thread, once.
   class Sync {
@@ -109,6 +112,7 @@ class ConsumerSet final : public StreamConsumers, private ConsumerWatch {
   explicit ConsumerSet(Stream& stream) : stream_(stream) {}
   void touched(Consumer& consumer) override { touched_.push_back(&consumer); }
   void settle() const;
+  void flush(std::vector<Consumer*> consumers);
   Consumer& insert(std::unique_ptr<Consumer> consumer);
   Status open_all();
   ApiResult<Created> update(Consumer& consumer, const ConsumerConfig& config);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,6 +30,9 @@ class FakeClients final : public Output {
                       std::string(message.payload)});
     }
     count += receivers;
+    if (leaving) {
+      leaving();
+    }
     return receivers;
   }
   bool has_interest(std::string_view subject) override {
@@ -54,6 +58,7 @@ class FakeClients final : public Output {
   std::vector<Advisory> advisories;
   std::uint64_t count = 0;
   bool keep = true;
+  std::function<void()> leaving;  // after each message, as when the loop hands much over
 };
 
 inline std::chrono::nanoseconds ns(std::int64_t n) {

@@ -135,6 +135,16 @@ TEST_F(PushConsumer, FlowControlStopsAndGoesOn) {
   EXPECT_LT(info().delivered.stream, 100U);
 }
 
+TEST_F(PushConsumer, GoesOnAtOnceAlsoWhenItsStateWasWrittenMeanwhile) {
+  const int many = static_cast<int>(Consumer::kTurnMessages) + 100;
+  publish(many);
+  consumer_config_.ack_policy = AckPolicy::kNone;
+  clients_.leaving = [this] { set().flush_before_output(); };
+  start();
+  clients_.leaving = nullptr;
+  EXPECT_EQ(clients_.count, static_cast<std::uint64_t>(many));
+}
+
 TEST_F(PushConsumer, AStalledOnesHeartbeatSaysHowToGoOn) {
   consumer_config_.flow_control = true;
   consumer_config_.idle_heartbeat_ns = 5'000'000'000;
