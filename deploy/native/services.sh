@@ -60,9 +60,10 @@ prepare_database() {
     # Built beside its place and moved there whole, so that an interrupted start leaves no half one.
     rm -rf "$STATE/mariadb.new"
     # A relative folder, because the program cannot have blanks in its path. --force: also where the
-    # machine's name cannot be looked up.
-    (cd "$STATE" && mariadb-install-db --no-defaults --user="$(id -un)" --datadir=./mariadb.new \
-      --auth-root-authentication-method=socket --auth-root-socket-user="$(id -un)" \
+    # machine's name cannot be looked up. A temporary folder of its own, because any other server
+    # that starts on the machine would remove this one's temporary tables from a common one.
+    (cd "$STATE" && TMPDIR=$STATE/tmp mariadb-install-db --no-defaults --user="$(id -un)" \
+      --datadir=./mariadb.new --auth-root-authentication-method=socket --auth-root-socket-user="$(id -un)" \
       --skip-test-db --skip-name-resolve --force) >"$STATE/log/database.install.log" 2>&1 </dev/null ||
       die "the database could not be created: see $STATE/log/database.install.log"
     mv "$STATE/mariadb.new" "$STATE/mariadb"

@@ -48,6 +48,13 @@ std::vector<std::string> user_options() {
   return {};
 }
 
+// A server that starts removes what it takes for the temporary tables of its predecessor, so two
+// must never share the folder of those.
+std::string tmpdir_option(const std::string& folder) {
+  fs::create_directories(folder);
+  return "--tmpdir=" + folder;
+}
+
 void initialise(const std::string& folder, bool is_mysql) {
   std::vector<std::string> command;
   if (is_mysql) {
@@ -69,6 +76,7 @@ void initialise(const std::string& folder, bool is_mysql) {
   for (const std::string& option : user_options()) {
     command.push_back(option);
   }
+  command.push_back(tmpdir_option(folder + ".tmp"));
   must_run(command);
 }
 
@@ -112,6 +120,7 @@ void MariadbServer::start() {
       server_program(),
       "--no-defaults",
       "--datadir=" + folder_.file("data"),
+      tmpdir_option(folder_.file("tmp")),
       "--socket=" + socket(),
       "--pid-file=" + folder_.file("pid"),
       "--port=" + std::to_string(port_),
