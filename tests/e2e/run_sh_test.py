@@ -8,6 +8,7 @@ state folder stays. Its name has a blank, as names of folders may.
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -23,15 +24,29 @@ PORTS = ("NATS", "MONITOR", "HTTP", "CONTROLLER", "MYSQL")
 WAIT_S = 60
 
 
+CLAIMS = []  # of ports, until this process ends; as tests/support/free_port.cc does
+
+
 def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Ports for servers that come and go: none that the kernel gives to outgoing connections."""
+    low = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = []
+    while len(ports) < count:
+        port = random.randrange(10000, low if low > 12000 else 65536)
+        claim, probe = socket.socket(socket.AF_UNIX), socket.socket()
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            claim.bind(f"\0feedvault-test-port-{port}")
+            probe.bind(("127.0.0.1", port))
+            probe.listen(1)
+        except OSError:
+            claim.close()
+        else:
+            CLAIMS.append(claim)
+            ports.append(port)
+        finally:
+            probe.close()
+    return ports
 
 
 class Installation:

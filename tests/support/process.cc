@@ -12,7 +12,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <set>
 #include <stdexcept>
 #include <thread>
 
@@ -73,23 +72,6 @@ TempDir::~TempDir() {
   if (std::getenv("FEEDVAULT_KEEP_TEST_FILES") == nullptr) {
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
-  }
-}
-
-std::uint16_t free_port() {
-  static std::set<std::uint16_t> given;
-  for (;;) {
-    const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address = loopback_address(0);
-    socklen_t length = sizeof address;
-    if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
-        ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0) {
-      throw std::runtime_error(std::string("no free port: ") + std::strerror(errno));
-    }
-    const std::uint16_t port = ntohs(address.sin_port);
-    if (given.insert(port).second) {
-      return port;
-    }
   }
 }
 

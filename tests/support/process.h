@@ -27,7 +27,8 @@ class TempDir {
   std::string path_;
 };
 
-/// A TCP port of loopback that was free a moment ago, different at every call in this process.
+/// A TCP port of loopback that is free, for a server that will come, go and come again: no other
+/// call gives it while this process lives, in any process, and no connection gets it as its own.
 std::uint16_t free_port();
 
 /// Waits for a condition by asking again and again; false when it did not come true in time.
