@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "broker/jetstream/check_streams.h"
 #include "broker/jetstream/service.h"
 #include "broker/log_file.h"
 #include "broker/options.h"
@@ -18,6 +19,7 @@
 namespace feedvault::broker {
 namespace {
 
+constexpr int kExitDamaged = 1;  // of --check
 constexpr int kExitConfiguration = 2;
 
 // Sockets are files: the limit that most systems start programs with (1024) is for other times.
@@ -198,6 +200,15 @@ int run(const CommandLine& command_line) {
   return serve(**server, command_line, options, set);
 }
 
+int check(const std::string& dir) {
+  auto checked = jetstream::check_streams(dir, store::read_only_file_system());
+  if (!checked) {
+    return fail(checked.error());
+  }
+  std::fputs(checked->text.c_str(), stdout);
+  return checked->damaged ? kExitDamaged : 0;
+}
+
 int run_program(int argc, const char* const* argv) {
   const auto command_line = parse_command_line(argc, argv);
   if (!command_line) {
@@ -211,6 +222,8 @@ int run_program(int argc, const char* const* argv) {
       const Status status = send_signal(*command_line);
       return status.ok() ? 0 : fail(status);
     }
+    case CommandLine::Action::kCheck:
+      return check(command_line->check_dir);
     case CommandLine::Action::kRun:
     case CommandLine::Action::kTestConfig:
       return run(*command_line);

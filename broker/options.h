@@ -190,11 +190,13 @@ struct CommandLine {
     kPrint,       // print `text` to stdout and exit 0 (help, version)
     kTestConfig,  // load, say whether it is good, exit 0 or 2
     kSignal,      // send_signal(signal, signal_target)
+    kCheck,       // verify the streams in check_dir; exit 0 clean, 1 damaged, 2 impossible
   };
   Action action = Action::kRun;
   std::string text;
   std::string signal;              // "stop", "quit", "term", "reopen", "reload", "ldm"
   std::string signal_target;       // process id, path of a pid file, or empty: look for one
+  std::string check_dir;           // --check DIR
   std::string config_file;         // -c FILE or the first argument; empty: ./config.toml if there
   std::vector<std::string> flags;  // as given, for load_options and every reload
   /// Program's name for help and version; as "nats-server" it prints that program's version line.

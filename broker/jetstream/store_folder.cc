@@ -4,6 +4,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -15,6 +16,7 @@ namespace feedvault::broker::jetstream {
 namespace {
 
 constexpr const char* kLockName = "lock";
+constexpr const char* kStreamsName = "streams";
 
 // Each new folder is synced into the one above it.
 Status make_all(const std::string& path, store::FileSystem& fs) {
@@ -31,6 +33,31 @@ Status make_all(const std::string& path, store::FileSystem& fs) {
   }
 }
 
+// nats-server has a folder for each account, with its streams below. To serve beside them would
+// look as if those streams had become empty.
+Status refuse_other_streams(const std::string& path, store::FileSystem& fs) {
+  const auto folders = fs.list(path);
+  if (!folders) {
+    return folders.error();
+  }
+  for (const store::DirEntry& folder : *folders) {
+    if (!folder.is_dir || folder.name == kStreamsName) {
+      continue;
+    }
+    const auto streams = fs.list(path + '/' + folder.name + '/' + kStreamsName);
+    if (streams && std::any_of(streams->begin(), streams->end(), [](const store::DirEntry& each) {
+          return each.is_dir;
+        })) {
+      return invalid_argument(fmt::format(
+          "jetstream: store_dir {} holds streams of nats-server (in {}), which this broker cannot "
+          "read; go on with nats-server, or give another folder",
+          path,
+          folder.name));
+    }
+  }
+  return {};
+}
+
 // Who has it wrote that down, for people.
 std::string owner_of(int fd) {
   char text[32] = {};
@@ -40,10 +67,28 @@ std::string owner_of(int fd) {
 
 }  // namespace
 
+Result<StoreFolder> StoreFolder::look_at(const std::string& path) {
+  const std::string name = path + "/" + kLockName;
+  UniqueFd lock(::open(name.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!lock.valid() && errno != ENOENT) {
+    return io_error(fmt::format("jetstream: cannot open {}: {}", name, std::strerror(errno)));
+  }
+  if (lock.valid() && ::flock(lock.get(), LOCK_SH | LOCK_NB) != 0) {
+    return unavailable(fmt::format(
+        "jetstream: {} is in use by process {}; stop that one first", path, owner_of(lock.get())));
+  }
+  return StoreFolder(path, std::move(lock));
+}
+
+std::string StoreFolder::streams_dir() const {
+  return path_ + '/' + kStreamsName;
+}
+
 Result<StoreFolder> StoreFolder::open(const std::string& path, store::FileSystem& fs) {
   if (const Status made = make_all(path, fs); !made.ok()) {
     return made.with_context("jetstream: store_dir");
   }
+  RETURN_IF_ERROR(refuse_other_streams(path, fs));
   const std::string name = path + "/" + kLockName;
   UniqueFd lock(::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640));
   if (!lock.valid()) {

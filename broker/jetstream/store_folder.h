@@ -13,12 +13,15 @@ namespace feedvault::broker::jetstream {
 class StoreFolder {
  public:
   /// Makes the folder, and those above it, when they are missing. kUnavailable when another process
-  /// has it.
+  /// has it, kInvalidArgument when nats-server has left streams there.
   static Result<StoreFolder> open(const std::string& path, store::FileSystem& fs);
+
+  /// For who only reads it, and beside others who do. kUnavailable when a server has it.
+  static Result<StoreFolder> look_at(const std::string& path);
 
   const std::string& path() const { return path_; }
   /// Where the streams are, one folder each.
-  std::string streams_dir() const { return path_ + "/streams"; }
+  std::string streams_dir() const;
 
  private:
   StoreFolder(std::string path, UniqueFd lock) : path_(std::move(path)), lock_(std::move(lock)) {}

@@ -18,7 +18,7 @@ constexpr std::size_t kSingleDamageMax = 1U << 20U;
 /// What one folder's files say, gathered segment by segment.
 struct LogCheck {
   StreamReport report;
-  std::set<StreamSeq> present;
+  std::vector<StreamSeq> present;
   std::vector<StreamSeq> removals;
   StreamSeq front = 0;
   StreamSeq next_seq = 1;
@@ -142,7 +142,7 @@ Status check_segment(
     ++check.report.indexes_missing;
   }
   for (const ScannedSegment::Message& message : scanned.messages) {
-    check.present.insert(message.seq);
+    check.present.push_back(message.seq);
     check.next_seq = std::max(check.next_seq, message.seq + 1);
   }
   check.removals.insert(check.removals.end(), scanned.removals.begin(), scanned.removals.end());
@@ -211,9 +211,12 @@ void settle(LogCheck& check) {
     return damage.first_seq > damage.last_seq || (!news && known.size() < kSingleDamageMax);
   });
   std::erase_if(check.present, gone);
+  // A compaction that was interrupted can leave a message in two places.
+  std::ranges::sort(check.present);
+  check.present.erase(std::unique(check.present.begin(), check.present.end()), check.present.end());
   report.messages = check.present.size();
   report.last_seq = check.next_seq - 1;
-  report.first_seq = check.present.empty() ? check.next_seq : *check.present.begin();
+  report.first_seq = check.present.empty() ? check.next_seq : check.present.front();
 }
 
 Result<StreamReport> check_log(FileSystem& fs,
@@ -271,6 +274,8 @@ Status check_folder(FileSystem& fs, const std::string& dir, StoreReport& report)
   return {};
 }
 
+}  // namespace
+
 std::string describe(const Damage& damage) {
   std::string line = "  damage: " + damage.file;
   if (damage.first_seq != 0) {
@@ -281,7 +286,25 @@ std::string describe(const Damage& damage) {
   return line + ", at byte " + std::to_string(damage.offset) + ": " + damage.what + "\n";
 }
 
-}  // namespace
+std::string describe(const StreamReport& report) {
+  std::string text = std::to_string(report.messages) + " messages, " +
+                     std::to_string(report.first_seq) + " to " + std::to_string(report.last_seq) +
+                     ", " + std::to_string(report.segments) + " segments, " +
+                     std::to_string(report.records) + " records, " + std::to_string(report.bytes) +
+                     " bytes" + (report.clean ? "" : ", not closed") + "\n";
+  if (report.cut_bytes != 0) {
+    text += "  an unfinished write of " + std::to_string(report.cut_bytes) +
+            " bytes at the end, which the next start cuts off\n";
+  }
+  if (report.indexes_missing != 0) {
+    text += "  " + std::to_string(report.indexes_missing) +
+            " segments without a whole index, which the next start makes again\n";
+  }
+  for (const Damage& damage : report.damage) {
+    text += describe(damage);
+  }
+  return text;
+}
 
 bool StoreReport::healthy() const {
   return damaged_state_files.empty() &&
@@ -292,22 +315,7 @@ bool StoreReport::healthy() const {
 std::string StoreReport::to_string() const {
   std::string text;
   for (const StreamReport& stream : streams) {
-    text += stream.dir + ": " + std::to_string(stream.messages) + " messages, " +
-            std::to_string(stream.first_seq) + " to " + std::to_string(stream.last_seq) + ", " +
-            std::to_string(stream.segments) + " segments, " + std::to_string(stream.records) +
-            " records, " + std::to_string(stream.bytes) + " bytes" +
-            (stream.clean ? "" : ", not closed") + "\n";
-    if (stream.cut_bytes != 0) {
-      text += "  an unfinished write of " + std::to_string(stream.cut_bytes) +
-              " bytes at the end, which the next start cuts off\n";
-    }
-    if (stream.indexes_missing != 0) {
-      text += "  " + std::to_string(stream.indexes_missing) +
-              " segments without a whole index, which the next start makes again\n";
-    }
-    for (const Damage& damage : stream.damage) {
-      text += describe(damage);
-    }
+    text += stream.dir + ": " + describe(stream);
   }
   for (const Damage& damage : damaged_state_files) {
     text += describe(damage);

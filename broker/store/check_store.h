@@ -26,6 +26,10 @@ struct StreamReport {
   std::vector<Damage> damage;
 };
 
+/// For people: one line, or one and those of what is wrong, each indented and with its end.
+std::string describe(const StreamReport& report);
+std::string describe(const Damage& damage);
+
 struct StoreReport {
   std::vector<StreamReport> streams;
   std::uint64_t state_files = 0;

@@ -94,7 +94,7 @@ class RealFile final : public File {
   std::string path_;
 };
 
-class RealFileSystem final : public FileSystem {
+class RealFileSystem : public FileSystem {
  public:
   Result<std::unique_ptr<File>> open(const std::string& path) override {
     return open_with(path, O_RDWR | O_CLOEXEC);
@@ -157,7 +157,7 @@ class RealFileSystem final : public FileSystem {
     return text.has_value() ? text->substr(0, text->find('\n')) : std::string();
   }
 
- private:
+ protected:
   static Result<std::unique_ptr<File>> open_with(const std::string& path, int flags) {
     UniqueFd fd(::open(path.c_str(), flags, 0644));
     if (!fd.valid()) {
@@ -166,6 +166,7 @@ class RealFileSystem final : public FileSystem {
     return std::unique_ptr<File>(std::make_unique<RealFile>(std::move(fd), path));
   }
 
+ private:
   static bool is_folder(const std::string& dir, const dirent& entry) {
     if (entry.d_type != DT_UNKNOWN) {
       return entry.d_type == DT_DIR;
@@ -176,10 +177,33 @@ class RealFileSystem final : public FileSystem {
   }
 };
 
+class ReadOnlyFileSystem final : public RealFileSystem {
+ public:
+  Result<std::unique_ptr<File>> open(const std::string& path) override {
+    return open_with(path, O_RDONLY | O_CLOEXEC);
+  }
+  Result<std::unique_ptr<File>> create(const std::string& path) override { return refused(path); }
+  Status rename(const std::string& from, const std::string& /*to*/) override {
+    return refused(from);
+  }
+  Status remove(const std::string& path) override { return refused(path); }
+  Status make_dir(const std::string& dir) override { return refused(dir); }
+
+ private:
+  static Status refused(const std::string& path) {
+    return {StatusCode::kIo, path + " is only looked at, not changed"};
+  }
+};
+
 }  // namespace
 
 FileSystem& real_file_system() {
   static RealFileSystem file_system;
+  return file_system;
+}
+
+FileSystem& read_only_file_system() {
+  static ReadOnlyFileSystem file_system;
   return file_system;
 }
 

@@ -72,5 +72,8 @@ class FileSystem {
 
 /// The operating system's. Lives for ever.
 FileSystem& real_file_system();
+/// The same for who only looks: files are opened for reading, everything that would change one
+/// fails with kIo.
+FileSystem& read_only_file_system();
 
 }  // namespace feedvault::broker::store

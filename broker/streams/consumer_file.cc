@@ -58,6 +58,20 @@ Result<Head> decode_head(std::string_view snapshot) {
   return head;
 }
 
+Result<ConsumerFile::Loaded> decode_consumer(const StateFile::Contents& contents,
+                                             const Head& head,
+                                             const Moment& now) {
+  ConsumerFile::Loaded loaded;
+  loaded.stored = head.stored;
+  loaded.damaged = contents.damaged;
+  loaded.ledger.emplace(head.stored.config.ack_policy);
+  RETURN_IF_ERROR(loaded.ledger->load_snapshot(head.rest, now));
+  for (const std::string& change : contents.changes) {
+    RETURN_IF_ERROR(loaded.ledger->load_change(change, now));
+  }
+  return loaded;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<ConsumerFile>> ConsumerFile::create(store::FileSystem& fs,
@@ -81,17 +95,21 @@ Result<ConsumerFile::Loaded> ConsumerFile::open(store::FileSystem& fs,
     return not_found("no consumer in " + path);
   }
   ASSIGN_OR_RETURN(const Head head, decode_head(contents.snapshot));
-  Loaded loaded;
-  loaded.stored = head.stored;
-  loaded.damaged = contents.damaged;
-  loaded.ledger.emplace(head.stored.config.ack_policy);
-  RETURN_IF_ERROR(loaded.ledger->load_snapshot(head.rest, now));
-  for (const std::string& change : contents.changes) {
-    RETURN_IF_ERROR(loaded.ledger->load_change(change, now));
-  }
+  ASSIGN_OR_RETURN(Loaded loaded, decode_consumer(contents, head, now));
   loaded.file.reset(new ConsumerFile(fs, path, std::move(state)));
   loaded.file->head_ = std::string(head.bytes);
   return loaded;
+}
+
+Result<ConsumerFile::Loaded> ConsumerFile::load(store::FileSystem& fs,
+                                                const std::string& path,
+                                                const Moment& now) {
+  ASSIGN_OR_RETURN(const StateFile::Contents contents, StateFile::load(fs, path));
+  if (contents.generation == 0) {
+    return not_found("no consumer in " + path);
+  }
+  ASSIGN_OR_RETURN(const Head head, decode_head(contents.snapshot));
+  return decode_consumer(contents, head, now);
 }
 
 Status ConsumerFile::write_snapshot(AckLedger& ledger, const Moment& now, Promise promise) {

@@ -28,7 +28,7 @@ class ConsumerFile {
     StoredConsumer stored;
     std::optional<AckLedger> ledger;
     bool damaged = false;  // an older state than the last one: messages will come again
-    std::unique_ptr<ConsumerFile> file;
+    std::unique_ptr<ConsumerFile> file;  // null after load()
   };
 
   /// Durable on return. `fs` outlives it.
@@ -40,6 +40,8 @@ class ConsumerFile {
   /// kNotFound: there is no state in it, as an unfinished creation leaves it. kCorruption: a state
   /// that this program does not understand.
   static Result<Loaded> open(store::FileSystem& fs, const std::string& path, const Moment& now);
+  /// The same for who only looks: changes nothing.
+  static Result<Loaded> load(store::FileSystem& fs, const std::string& path, const Moment& now);
 
   /// Writes the ledger's changes: they survive a kill. kExhausted: nothing is lost, try again.
   Status flush(AckLedger& ledger, const Moment& now);

@@ -116,5 +116,23 @@ TEST_F(Program, SaysInOneLineWhyItCannotStart) {
   EXPECT_NE(second.output.find("choose another port"), std::string::npos) << second.output;
 }
 
+TEST_F(Program, DoesNotServeBesideStreamsOfNatsServer) {
+  const std::filesystem::path store = folder_.file("store");
+  std::filesystem::create_directories(store / "jetstream" / "$G" / "streams" / "ORDERS");
+  const auto refused = feedvault::testing::run({built_program("feedvault-broker"),
+                                                "-a",
+                                                "127.0.0.1",
+                                                "-p",
+                                                std::to_string(port_),
+                                                "-js",
+                                                "-sd",
+                                                store.string()});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_NE(refused.output.find("holds streams of nats-server (in $G)"), std::string::npos)
+      << refused.output;
+  std::filesystem::remove_all(store / "jetstream" / "$G" / "streams" / "ORDERS");
+  start({"-js", "-sd", store.string()});
+}
+
 }  // namespace
 }  // namespace feedvault::broker::testing
