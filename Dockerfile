@@ -1,16 +1,19 @@
-# Targets: `feedvault`, all our programs (the default); `broker`, Debian's nats-server.
+# Targets: `feedvault`, all our programs (the default); `nats-server`, Debian's, for those who want it
+# as the broker.
 ARG DEBIAN_IMAGE=debian:bookworm-slim
 
 # First, because a builder without BuildKit makes every stage up to the one it is asked for.
-FROM ${DEBIAN_IMAGE} AS broker
+FROM ${DEBIAN_IMAGE} AS nats-server
 COPY deploy/docker/http-ok.sh /usr/local/bin/http-ok
+COPY deploy/docker/nats-server.sh /usr/local/bin/start-nats-server
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       nats-server && apt-get clean && rm -rf /var/lib/apt/lists/* \
-    && chmod 755 /usr/local/bin/http-ok && mkdir /data && chown nats:nats /data
+    && chmod 755 /usr/local/bin/http-ok /usr/local/bin/start-nats-server \
+    && mkdir /data && chown nats:nats /data
 USER nats
 VOLUME /data
 EXPOSE 4222 8222
-ENTRYPOINT ["nats-server"]
+ENTRYPOINT ["start-nats-server"]
 CMD ["-c", "/etc/feedvault/broker.conf"]
 COPY deploy/docker/broker.conf /etc/feedvault/broker.conf
 
@@ -37,11 +40,13 @@ RUN apt-get update && xargs -a /tmp/packages env DEBIAN_FRONTEND=noninteractive 
       apt-get install -y --no-install-recommends libmariadb3 bash \
     && apt-get clean && rm -rf /var/lib/apt/lists/* /tmp/packages \
     && chmod 755 /usr/local/bin/http-ok \
-    && useradd --system --no-create-home --uid 10001 feedvault
+    && useradd --system --no-create-home --uid 10001 feedvault \
+    && mkdir /data && chown feedvault /data
 COPY --from=build /out/usr/local /usr/local
 COPY config.toml /etc/feedvault/config.toml
+COPY deploy/docker/broker.conf /etc/feedvault/broker.conf
 COPY proto/*.proto /etc/feedvault/proto/
 WORKDIR /etc/feedvault
 USER feedvault
-EXPOSE 8081
+EXPOSE 4222 8222 8081
 CMD ["feedvault-controller", "--config", "/etc/feedvault/config.toml"]

@@ -7,6 +7,8 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export PATH=$PATH:/usr/sbin:/sbin
 # shellcheck source=deploy/common.sh
 . "$ROOT/deploy/common.sh"
+# shellcheck source=deploy/broker.sh
+. "$ROOT/deploy/broker.sh"
 
 usage() {
   cat <<'HELP'
@@ -36,8 +38,10 @@ Options
 
 Environment: FEEDVAULT_NATS_PORT (4222), FEEDVAULT_MONITOR_PORT (8222), FEEDVAULT_MYSQL_PORT (3306),
 FEEDVAULT_CONTROLLER_PORT (8081), FEEDVAULT_HTTP_PORT (8080); FEEDVAULT_DEMO_RATE (demo messages a
-second, 20); FEEDVAULT_BROKER (native: feedvault-broker, or the path of a broker's program; default:
-nats-server). Two installations with different ports and state folders work side by side.
+second, 20). Two installations with different ports and state folders work side by side.
+FEEDVAULT_BROKER: feedvault-broker (the default), nats-server, or in native mode the path of such a
+program. An installation keeps its broker until this names another one; what the old one still holds
+is catalogued before it is changed.
 HELP
 }
 
@@ -143,6 +147,7 @@ bring_up() {
     load_ports
   fi
   load_secrets
+  if [[ $already_up == yes ]]; then keep_running_broker; else choose_broker; fi
   # What fails half-way, or is interrupted, leaves nothing running.
   if [[ $already_up == no ]]; then
     trap 'trap "" INT TERM HUP; warn "stopping what was started"; "${MODE}_down"

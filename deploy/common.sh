@@ -22,7 +22,7 @@ recorded_setting() {  # NAME; empty when there is none
 record_settings() {
   local name port
   {
-    printf 'MODE=%s\nDEMO=%s\n' "$MODE" "$DEMO"
+    printf 'MODE=%s\nDEMO=%s\nBROKER=%s\n' "$MODE" "$DEMO" "$BROKER"
     for name in "${PORT_NAMES[@]}"; do
       port=FEEDVAULT_${name}_PORT
       printf '%s=%s\n' "$port" "${!port}"
@@ -33,10 +33,10 @@ record_settings() {
 
 up_recorded() { [[ -n $(recorded_setting FEEDVAULT_NATS_PORT) ]]; }
 
-# After `down` only the mode is remembered: it says where the data is.
+# After `down` mode and broker are remembered: they say where the data is, and whose.
 forget_settings() {
   if [[ -e $STATE/settings ]]; then
-    grep '^MODE=' "$STATE/settings" >"$STATE/settings.new"
+    grep -E '^(MODE|BROKER)=' "$STATE/settings" >"$STATE/settings.new"
     mv "$STATE/settings.new" "$STATE/settings"
   fi
 }

@@ -24,9 +24,11 @@ compose() {
   [[ -n ${COMPOSE:-} ]] || compose_command ||
     die "neither 'docker compose' nor docker-compose is installed: see docs.docker.com/compose"
   [[ -n ${COMPOSE_PROJECT_NAME:-} ]] || COMPOSE_PROJECT_NAME=$(project_name)
+  local files=(-f "$ROOT/docker-compose.yml")
+  [[ ${BROKER:-} != nats-server ]] || files+=(-f "$ROOT/deploy/docker/nats-server.yml")
   FEEDVAULT_SCHEMA_PASSWORD=$DB_SCHEMA_PASSWORD FEEDVAULT_SERVICE_PASSWORD=$DB_SERVICE_PASSWORD \
     FEEDVAULT_READER_PASSWORD=$DB_READER_PASSWORD FEEDVAULT_ROOT_PASSWORD=$DB_ROOT_PASSWORD \
-    "${COMPOSE[@]}" -p "$COMPOSE_PROJECT_NAME" -f "$ROOT/docker-compose.yml" "$@"
+    "${COMPOSE[@]}" -p "$COMPOSE_PROJECT_NAME" "${files[@]}" "$@"
 }
 
 project_name() {
@@ -44,13 +46,10 @@ docker_up() {
   # FEEDVAULT_PROFILE=upstream-feeds: the original producers instead of ours.
   if [[ $DEMO == yes ]]; then profile=${FEEDVAULT_PROFILE:-demo}; fi
   [[ -z $profile ]] || profiles=(--profile "$profile")
-  record_settings
   say "building images (minutes at the first time)"
-  # A broker image that the environment names is used as it is.
-  if ! compose build ${FEEDVAULT_BROKER_IMAGE:+controller} >"$STATE/build.log" 2>&1 </dev/null; then
-    tail -n 20 "$STATE/build.log" >&2
-    die "the images could not be built; all of the output: $STATE/build.log"
-  fi
+  docker_build
+  [[ -z $BROKER_BEFORE ]] || change_broker
+  record_settings
   if ! compose "${profiles[@]}" up -d --no-build --remove-orphans >"$STATE/up.log" 2>&1 </dev/null; then
     tail -n 20 "$STATE/up.log" >&2
     die "the containers did not start; bash run.sh logs NAME, with NAME broker, database or controller"
@@ -58,6 +57,47 @@ docker_up() {
   eventually 60 controller_ready || die "the controller is not ready: $READY_REASON"
   [[ -z $profile ]] || eventually 60 docker_demo_arrived ||
     die "no demo messages arrived within 60 s: see bash run.sh logs"
+}
+
+docker_build() {
+  local services=(controller)
+  # Ours is in the same image. One that the environment names is used as it is.
+  [[ $BROKER == feedvault-broker || -n ${FEEDVAULT_BROKER_IMAGE:-} ]] || services+=(broker)
+  if ! compose build "${services[@]}" >"$STATE/build.log" 2>&1 </dev/null; then
+    tail -n 20 "$STATE/build.log" >&2
+    die "the images could not be built; all of the output: $STATE/build.log"
+  fi
+}
+
+# For a change of the broker: what change_broker() needs, and nothing that publishes.
+docker_start_pipeline() {
+  docker_build
+  compose up -d --no-build controller >"$STATE/up.log" 2>&1 </dev/null ||
+    die "the containers did not start: see $STATE/up.log"
+  eventually 60 controller_ready || die "the controller is not ready: $READY_REASON"
+}
+
+# The one volume is the broker's, whichever it is. Before brokers were recorded it was nats-server.
+docker_stored_broker() {
+  local recorded
+  [[ $(recorded_setting MODE) == docker ]] &&
+    docker volume inspect "${COMPOSE_PROJECT_NAME:-$(project_name)}_broker" >/dev/null 2>&1 || return 0
+  recorded=$(recorded_setting BROKER)
+  printf '%s' "${recorded:-nats-server}"
+}
+
+# Runs in the new broker's image, which knows the user that the volume is to belong to.
+docker_put_streams_aside() {  # KIND
+  compose stop controller broker >"$STATE/down.log" 2>&1 || die "stopping: see $STATE/down.log"
+  # shellcheck disable=SC2016
+  compose run --rm --no-deps -T --user 0 --entrypoint sh broker -c '
+    number=1
+    while [ -e "/data/jetstream.$0.$number" ]; do number=$((number + 1)); done
+    mv /data/jetstream "/data/jetstream.$0.$number" &&
+      chown "$(id -u nats 2>/dev/null || id -u feedvault 2>/dev/null || echo 0)" /data' "$1" \
+    >>"$STATE/down.log" 2>&1 </dev/null || die "cannot put the streams aside: see $STATE/down.log"
+  say "all of it is catalogued. Its files, with streams of others in them, are kept in the broker's" \
+    "volume as jetstream.$1.<number>"
 }
 
 docker_demo_arrived() {

@@ -2,12 +2,12 @@
 # The Debian packages that native mode needs, and their installation. Sourced by bash.
 # Everything third-party comes from here; nothing is downloaded by hand.
 
-readonly RUN_PACKAGES=(mariadb-server-core mariadb-client-core nats-server)
+readonly RUN_PACKAGES=(mariadb-server-core mariadb-client-core)
 readonly BUILD_PACKAGES=(
   cmake ninja-build g++ pkg-config libnats-dev libspdlog-dev libprotobuf-dev libprotoc-dev protobuf-compiler
   libtomlplusplus-dev libcli11-dev nlohmann-json3-dev prometheus-cpp-dev libboost-dev
   default-libmysqlclient-dev libssl-dev zlib1g-dev)
-readonly TEST_PACKAGES=(libgtest-dev libgmock-dev libbenchmark-dev python3 git openssl)
+readonly TEST_PACKAGES=(nats-server libgtest-dev libgmock-dev libbenchmark-dev python3 git openssl)
 readonly CHECK_PACKAGES=(
   clang clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev llvm-14 shellcheck ccache)
 
@@ -16,6 +16,14 @@ node_packages() {
   if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
     printf '%s\n' nodejs npm
   fi
+}
+
+# What `up` needs: nats-server only where it is the broker, now or before.
+run_packages() {
+  printf '%s\n' "${RUN_PACKAGES[@]}"
+  case " ${FEEDVAULT_BROKER:-} ${BROKER:-} ${BROKER_BEFORE:-} " in
+    *' nats-server '*) echo nats-server ;;
+  esac
 }
 
 missing_packages() {  # PACKAGE...
@@ -46,7 +54,8 @@ ensure_packages() {  # WHAT PACKAGE...
   ((${#missing[@]})) || return 0
   if ((EUID != 0)); then
     warn "these packages are missing: ${missing[*]}"
-    die "run this once as root, then try again: bash $ROOT/run.sh install $what"
+    die "run this once as root, then try again:" \
+      "${FEEDVAULT_BROKER:+FEEDVAULT_BROKER=$FEEDVAULT_BROKER }bash $ROOT/run.sh install $what"
   fi
   say "installing ${#missing[@]} packages: ${missing[*]}"
   if [[ " ${missing[*]} " == *' nats-server '* ]]; then mask_broker_service; fi
@@ -64,10 +73,11 @@ ensure_packages() {  # WHAT PACKAGE...
 
 # run: what `up` needs. test: besides, what `test` needs. check: besides, what .ci/run needs.
 install_packages() {  # run|test|check
-  local node_packages
+  local node_packages run_packages
   mapfile -t node_packages < <(node_packages)
+  mapfile -t run_packages < <(run_packages)
   case $1 in
-    run) ensure_packages "$1" "${RUN_PACKAGES[@]}" "${BUILD_PACKAGES[@]}" ;;
+    run) ensure_packages "$1" "${run_packages[@]}" "${BUILD_PACKAGES[@]}" ;;
     test)
       ensure_packages "$1" "${RUN_PACKAGES[@]}" "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" \
         "${node_packages[@]}"

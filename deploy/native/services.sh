@@ -90,11 +90,9 @@ start_database() {
 as_reader() { mariadb --defaults-file="$STATE/reader.cnf" --database=nss_db "$@"; }
 database_answers() { as_reader --connect-timeout=2 -e 'SELECT 1' >/dev/null 2>&1; }
 
-# The one place that knows which broker runs and how it is configured. FEEDVAULT_BROKER: its
-# program, a nats-server of any version since 2.9 or a feedvault-broker; just feedvault-broker is
-# the one that was built here.
+# The one place that knows how a broker is configured; BROKER: see choose_broker.
 start_broker() {
-  local program=${FEEDVAULT_BROKER:-nats-server} version sync=''
+  local program=$BROKER version sync=''
   [[ $program != feedvault-broker ]] || program=$BUILD_DIR/bin/feedvault-broker
   require_free_port NATS broker
   require_free_port MONITOR "broker's monitoring"
@@ -189,27 +187,61 @@ await() {  # NAME SECONDS
 show_end_of_log() { tail -n 5 "$STATE/log/$1.log" >&2 2>/dev/null; }
 
 native_up() {
+  local packages
   umask 077
   mkdir -p "$STATE/run" "$STATE/log"
   if [[ -n ${FEEDVAULT_BUILD_DIR:-} ]]; then
     BUILD_DIR=$FEEDVAULT_BUILD_DIR
-    ensure_packages run "${RUN_PACKAGES[@]}"
+    mapfile -t packages < <(run_packages)
+    ensure_packages run "${packages[@]}"
   else
     install_packages run
     build_preset release
   fi
   export_credentials
+  [[ -z $BROKER_BEFORE ]] || change_broker
   record_settings
+  native_start_pipeline
+  if [[ $DEMO == yes ]]; then
+    ensure_started feeds
+    await feeds 60
+  fi
+}
+
+native_start_pipeline() {
   ensure_started database
   ensure_started broker
   await database 60
   await broker 60
   ensure_started controller
   await controller 60
-  if [[ $DEMO == yes ]]; then
-    ensure_started feeds
-    await feeds 60
-  fi
+}
+
+# Whose streams the state folder has; empty: there are none. nats-server has a folder for each
+# account, feedvault-broker has not.
+native_stored_broker() {
+  local store=$STATE/jetstream/jetstream path kind found=''
+  for path in "$store"/streams/*/ "$store"/*/streams/*/; do
+    [[ -d $path ]] || continue
+    kind=nats-server
+    [[ $path != "$store/streams/"* ]] || kind=feedvault-broker
+    [[ -z $found || $found == "$kind" ]] ||
+      die "$store holds streams of both brokers: move away what is not to be used," \
+        "feedvault-broker's (streams/) or nats-server's (the other folders)"
+    found=$kind
+  done
+  printf '%s' "$found"
+}
+
+# With the pipeline running; the database stays up.
+native_put_streams_aside() {  # KIND
+  local aside=$STATE/jetstream.$1 number=1
+  while [[ -e $aside.$number ]]; do ((number++)); done
+  stop_service controller
+  stop_service broker
+  mv "$STATE/jetstream" "$aside.$number" || die "cannot move $STATE/jetstream to $aside.$number"
+  say "all of it is catalogued. Its files, with streams of others in them, are kept in" \
+    "$aside.$number: remove them when you like"
 }
 
 # MariaDB 10.11 may hang for ever when it is told to stop while it starts.
@@ -217,14 +249,17 @@ native_up() {
 database_settled() { ! supervised database || database_answers; }
 
 native_down() {
-  local index name
+  local index
   eventually 15 database_settled || true
   for ((index = ${#SERVICES[@]} - 1; index >= 0; index--)); do
-    name=${SERVICES[index]}
-    end_process "$STATE/run/$name.supervisor" $((STOP_GRACE[$name] + 10))
-    end_process "$STATE/run/$name.pid" "${STOP_GRACE[$name]}"
-    rm -f "$STATE/run/$name.failed"
+    stop_service "${SERVICES[index]}"
   done
+}
+
+stop_service() {  # NAME
+  end_process "$STATE/run/$1.supervisor" $((STOP_GRACE[$1] + 10))
+  end_process "$STATE/run/$1.pid" "${STOP_GRACE[$1]}"
+  rm -f "$STATE/run/$1.failed"
 }
 
 native_running() {

@@ -171,6 +171,15 @@ assert_dense() {
   [[ $line == 2 ]] || fail "a feed has gaps or repeats"
 }
 
+runs_broker() {  # PROGRAM
+  docker top "$(container broker)" -o args | grep -q "$1" || fail "the broker is not $1"
+}
+
+rows_after_up() {  # BROKER
+  FEEDVAULT_BROKER=$1 run_sh up >&2
+  rows 2
+}
+
 check_everything() {
   local name before
   say 'up'
@@ -181,8 +190,11 @@ check_everything() {
   run_sh status --json </dev/null | grep -q '"executions"' || fail 'status --json'
   run_sh tail executions --from first --count 3 --json </dev/null | grep -q '"seq"' || fail 'tail'
   [[ $(run_sh sql -N -e 'SELECT COUNT(*) > 0 FROM Executions' </dev/null) == 1 ]] || fail 'view'
-  [[ $(docker inspect -f '{{.Config.User}}' "$(container controller)") != '' ]] ||
-    fail 'the controller runs as root'
+  for name in controller broker; do
+    [[ $(docker inspect -f '{{.Config.User}}' "$(container "$name")") != '' ]] ||
+      fail "the $name runs as root"
+  done
+  runs_broker feedvault-broker
   for name in controller broker database; do
     say "kill -9 of the $name"
     before=$(rows 2)
@@ -200,6 +212,14 @@ check_everything() {
   [[ -z $(container feeds) ]] || fail '--no-demo has demo producers'
   assert_dense
   run_sh down
+  for name in nats-server feedvault-broker; do
+    say "another broker: $name"
+    before=$(rows_after_up "$name")
+    runs_broker "$name"
+    eventually 60 grows_from 2 "$before" || fail "nothing arrives with $name"
+    assert_dense
+    run_sh down
+  done
   say 'the original producers'
   producer_image FEEDVAULT_SPORT_FEED_IMAGE wsumfest/sport-feed:v1 events
   producer_image FEEDVAULT_EXECUTION_FEED_IMAGE wsumfest/execution-feed:v1 executions

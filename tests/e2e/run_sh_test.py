@@ -56,6 +56,7 @@ class Installation:
         self.state = pathlib.Path(tempfile.mkdtemp(prefix="feedvault e2e-"))
         self.ports = dict(zip(PORTS, free_ports(len(PORTS))))
         self.environment = dict(os.environ, **environment)
+        self.environment.pop("FEEDVAULT_BROKER", None)
         for name, port in self.ports.items():
             self.environment[f"FEEDVAULT_{name}_PORT"] = str(port)
 
@@ -101,16 +102,29 @@ class Installation:
         except OSError:
             return False
 
-    def feed_streams(self):
-        """Last sequence and number of messages of every feed stream, by feed."""
-        streams = {}
-        answer = json.loads(self.get("MONITOR", "/jsz?streams=1"))
-        for account in answer.get("account_details") or []:
-            for stream in account["stream_detail"]:
-                if stream["name"].startswith("FEED_"):
-                    state = stream["state"]
-                    streams[stream["name"][5:]] = (state["last_seq"], state["messages"])
-        return streams
+    def stream_state(self, name):
+        """Last sequence and number of messages of a stream; None when there is none."""
+        with socket.create_connection(("127.0.0.1", self.ports["NATS"]), timeout=5) as client:
+            client.sendall(b'CONNECT {"verbose":false}\r\nSUB answer 1\r\n'
+                           b"PUB $JS.API.STREAM.INFO.%s answer 0\r\n\r\n" % name.encode())
+            received = client.makefile("rb")
+            line = received.readline()
+            while line and not line.startswith(b"MSG answer "):
+                line = received.readline()
+            answer = json.loads(received.read(int(line.split()[-1])))
+        state = answer.get("state")
+        return state and (state["last_seq"], state["messages"])
+
+    def broker_program(self):
+        return os.path.basename(os.readlink(f"/proc/{self.pid('broker')}/exe"))
+
+    def publish(self, count, seed):
+        """Acknowledged messages of both feeds."""
+        subprocess.run(
+            [os.path.join(self.environment["FEEDVAULT_BUILD_DIR"], "bin", "feedvault-feeds"),
+             "--config", str(ROOT / "config.toml"), "--feed", "all", "--rate", "0",
+             "--count", str(count), "--seed", str(seed), "--publish", "acknowledged"],
+            env=self.environment, stdout=subprocess.DEVNULL, timeout=WAIT_S, check=True)
 
     def catalogue(self):
         """Per feed: checkpointed last seq, rows, highest seq, different ids."""
@@ -164,16 +178,14 @@ class RunSh(unittest.TestCase):
         here = self.installation
 
         def published():
-            streams = here.feed_streams()
-            return all(streams.get(name, (0, 0))[0] == row[0]
+            return all((here.stream_state(f"FEED_{name}") or (0, 0))[0] == row[0]
                        for name, row in here.catalogue().items())
 
         self.eventually(published, "the feed streams hold what the table holds")
-        streams = here.feed_streams()
         for name, (last_seq, rows, highest, ids) in here.catalogue().items():
             self.assertGreater(last_seq, 0, name)
             self.assertEqual((rows, highest, ids), (last_seq, last_seq, last_seq), name)
-            self.assertEqual(streams[name], (last_seq, last_seq), name)
+            self.assertEqual(here.stream_state(f"FEED_{name}"), (last_seq, last_seq), name)
             if expected is not None:
                 self.assertEqual(last_seq, expected[name], name)
 
@@ -248,6 +260,56 @@ class RunSh(unittest.TestCase):
         here.run("up", "--no-demo")
         self.assert_consistent(dict.fromkeys(("events", "executions"), count))
 
+    def test_changing_the_broker_loses_nothing(self):
+        here = self.installation
+        feeds = ("events", "executions")
+        here.run("up", "--no-demo", environment={"FEEDVAULT_BROKER": "nats-server"})
+        self.assertEqual(here.broker_program(), "nats-server")
+        here.publish(100, seed=1)
+        here.run("down")
+
+        # Who says nothing goes on with what is there.
+        here.run("up", "--no-demo")
+        self.assertEqual(here.broker_program(), "nats-server")
+        self.eventually(lambda: all(row[0] == 100 for row in here.catalogue().values()),
+                        "all is catalogued")
+        self.assert_consistent(dict.fromkeys(feeds, 100))
+
+        # What only the ingest streams hold is catalogued before they are left behind.
+        for name in ("controller.supervisor", "controller.pid"):
+            os.kill(int((here.state / "run" / name).read_text().split()[0]), signal.SIGKILL)
+        here.publish(500, seed=2)
+        here.run("down")
+        ours = {"FEEDVAULT_BROKER": "feedvault-broker"}
+        changed = here.run("up", "--no-demo", environment=ours)
+        self.assertIn("changing the broker from nats-server to feedvault-broker", changed.stdout)
+        self.assertEqual(here.broker_program(), "feedvault-broker")
+        self.assert_consistent(dict.fromkeys(feeds, 600))
+        self.assertTrue((here.state / "jetstream.nats-server.1").is_dir())
+        here.publish(100, seed=3)
+        self.eventually(lambda: all(row[0] == 700 for row in here.catalogue().values()),
+                        "the new broker's messages are catalogued")
+        self.assert_consistent(dict.fromkeys(feeds, 700))
+        self.assertEqual(here.sql("SELECT COUNT(*) FROM Quarantine"), [["0"]])
+        # Nothing is missing, but a controller that finds a new ingest stream cannot know that.
+        self.assertEqual(here.sql("SELECT first_seq FROM Gaps WHERE reason LIKE '%made anew%'"),
+                         [["601"], ["601"]])
+
+        refused = here.run("up", expect=1, environment={"FEEDVAULT_BROKER": "nats-server"})
+        self.assertIn("run.sh down, first", refused.stderr)
+        here.run("down")
+
+        # Streams of both: nobody knows which of them count.
+        other = here.state / "jetstream" / "jetstream" / "$G" / "streams" / "INGEST_events"
+        other.mkdir(parents=True)
+        refused = here.run("up", expect=1)
+        self.assertRegex(refused.stderr, "holds streams of both brokers")
+        self.assertEqual(len(refused.stderr.splitlines()), 1)
+        self.assertEqual(here.processes(), [])
+        shutil.rmtree(other.parents[1])
+        here.run("up", "--no-demo")
+        self.assert_consistent(dict.fromkeys(feeds, 700))
+
     def test_mistakes_are_explained(self):
         here = self.installation
         for arguments, words in ((["sideways"], "unknown command"), (["--fast"], "unknown option"),
@@ -255,8 +317,10 @@ class RunSh(unittest.TestCase):
             refused = here.run(*arguments, expect=1)
             self.assertIn(words, refused.stderr)
             self.assertEqual(len(refused.stderr.splitlines()), 1)
-        refused = here.run("up", expect=1, environment={"FEEDVAULT_NATS_PORT": "70000"})
-        self.assertIn("FEEDVAULT_NATS_PORT", refused.stderr)
+        for name, value in (("FEEDVAULT_NATS_PORT", "70000"), ("FEEDVAULT_BROKER", "/bin/false")):
+            refused = here.run("up", expect=1, environment={name: value})
+            self.assertIn(name, refused.stderr)
+            self.assertEqual(len(refused.stderr.splitlines()), 1)
 
         with socket.socket() as other:
             other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
