@@ -45,14 +45,24 @@ function(add_program name)
   install(TARGETS ${name} RUNTIME DESTINATION bin)
 endfunction()
 
-# add_feedvault_test(base_unit LABEL unit SOURCES a_test.cc DEPS base [TIMEOUT 60] [THREADS] [CNATS])
+# The brokers that tests of the pipeline run on, one after the other: test names end in /<broker>, and
+# tests/support/nats_server.h reads which it is. Sanitizers see nothing of nats-server.
+set(FEEDVAULT_TEST_BROKERS feedvault-broker)
+if(NOT FEEDVAULT_SANITIZE)
+  list(APPEND FEEDVAULT_TEST_BROKERS nats-server)
+endif()
+
+# add_feedvault_test(base_unit LABEL unit SOURCES a_test.cc DEPS base [TIMEOUT 60] [THREADS] [CNATS]
+#                    [BROKERS [NATS_SERVER_FILTER -Slow.*]])
 #   One executable; every TEST in it becomes a ctest of its own with the given label.
 #   THREADS: it is there, or starts servers of ours, to run several threads: what ThreadSanitizer is
 #   for. The target threaded_tests builds those, and nothing else.
 #   CNATS: speaks TLS through cnats, whose threads race among themselves.
+#   BROKERS: starts the pipeline's broker; every TEST becomes a ctest for each of
+#   FEEDVAULT_TEST_BROKERS, on nats-server those that the filter (--gtest_filter) lets through.
 add_custom_target(threaded_tests)
 function(add_feedvault_test name)
-  cmake_parse_arguments(arg "THREADS;CNATS" "LABEL;TIMEOUT" "SOURCES;DEPS;LIBS" ${ARGN})
+  cmake_parse_arguments(arg "THREADS;CNATS;BROKERS" "LABEL;TIMEOUT;NATS_SERVER_FILTER" "SOURCES;DEPS;LIBS" ${ARGN})
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 60)
   endif()
@@ -67,9 +77,21 @@ function(add_feedvault_test name)
       "TSAN_OPTIONS=halt_on_error=1:suppressions=${CMAKE_SOURCE_DIR}/cmake/cnats.tsan")
   endif()
   include(GoogleTest)
-  gtest_discover_tests(${name}
-    TEST_PREFIX "${arg_LABEL}/" DISCOVERY_TIMEOUT 60 DISCOVERY_MODE PRE_TEST
+  set(common TEST_PREFIX "${arg_LABEL}/" DISCOVERY_TIMEOUT 60 DISCOVERY_MODE PRE_TEST
     PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} ${environment})
+  if(NOT arg_BROKERS)
+    gtest_discover_tests(${name} ${common})
+    return()
+  endif()
+  add_dependencies(${name} feedvault-broker)
+  foreach(broker ${FEEDVAULT_TEST_BROKERS})
+    set(filter "")
+    if(broker STREQUAL nats-server AND arg_NATS_SERVER_FILTER)
+      set(filter TEST_FILTER ${arg_NATS_SERVER_FILTER})
+    endif()
+    gtest_discover_tests(${name} TEST_SUFFIX "/${broker}" ${filter} ${common}
+      ENVIRONMENT_MODIFICATION FEEDVAULT_TEST_BROKER=set:${broker})
+  endforeach()
 endfunction()
 
 # add_fuzz_target(config SOURCES config_fuzz.cc DEPS base)

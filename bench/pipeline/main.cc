@@ -1,6 +1,7 @@
 // feedvault-bench: measures the pipeline on private instances. See docs/benchmarks.md.
 
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <string>
 
@@ -43,6 +44,8 @@ int main(int argc, char** argv) try {
   ScenarioOptions scenario;
   app.add_option("scenario", which, "all, throughput, latency or backlog")
       ->check(CLI::IsMember({"all", "throughput", "latency", "backlog"}));
+  std::string broker;
+  app.add_option("--broker", broker, "feedvault-broker (the default), nats-server, or a program");
   app.add_option("--messages", scenario.throughput_messages, "Messages of the throughput runs");
   app.add_option("--backlog", scenario.backlog_messages, "Messages of the backlog run");
 
@@ -65,6 +68,10 @@ int main(int argc, char** argv) try {
   }
   if (subscribe->parsed()) {
     return run_subscriber(subscriber);
+  }
+  if (!broker.empty()) {
+    // What starts brokers for tests and for us reads it there. No thread runs yet.
+    ::setenv("FEEDVAULT_TEST_BROKER", broker.c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
   }
   return run_scenarios(which, scenario);
 } catch (const std::exception& problem) {

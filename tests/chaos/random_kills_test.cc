@@ -50,6 +50,8 @@ class Chaos {
         break;
       case 4:
         note("SIGTERM controller " + victim);
+        // One that has just been started may not have got as far as listening to it.
+        EXPECT_TRUE(eventually([&] { return controller.get("/livez").status == 200; }));
         EXPECT_EQ(controller.terminate(milliseconds(10'000)), 0) << controller.log();
         installation_.start_controller(victim);
         break;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the integration tests against a newer nats-server than the system's own. Takes the package of a
-# newer Debian release from the mirror that apt uses here, extracts it (nothing is installed), and names
-# the program to the tests by FEEDVAULT_TEST_NATS_SERVER.
+# newer Debian release from the mirror that apt uses here, extracts it (nothing is installed), and puts
+# it in front of PATH.
 #
 #   tests/compat/nats_server.sh [--suite SUITE] [--build DIR] [--program FILE] [--filter REGEX]
 #
@@ -16,7 +16,7 @@ suites=(sid trixie)
 build=$root/build/test
 program=''
 cases='NatsConnection|JetStream|StreamReader|StreamService|DurableConsumer|TcpGate|Tail|Feedvault'
-filter="^integration/($cases)"
+filter="^integration/($cases).*/nats-server\$"
 while (($#)); do
   case $1 in
     --suite) suites=("$2"); shift 2 ;;
@@ -64,5 +64,8 @@ if [[ -z $program ]]; then
   program=$(find "$work/package" -type f -name nats-server -perm -u+x | head -n 1)
 fi
 
-"$program" --version
-FEEDVAULT_TEST_NATS_SERVER=$program ctest --test-dir "$build" -R "$filter" --output-on-failure
+mkdir "$work/bin"
+ln -s "$(realpath "$program")" "$work/bin/nats-server"
+export PATH=$work/bin:$PATH
+nats-server --version
+ctest --test-dir "$build" -R "$filter" --output-on-failure

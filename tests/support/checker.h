@@ -33,8 +33,7 @@ struct Delivered {
 /// at its stored position, and remembers all that its callback got over all its lives.
 class Subscriber {
  public:
-  /// Keeps its position in `folder`.
-  Subscriber(NatsConfig broker, std::string feed, const std::string& folder);
+  Subscriber(NatsConfig broker, std::string feed);
   ~Subscriber();
   Subscriber(const Subscriber&) = delete;
   Subscriber& operator=(const Subscriber&) = delete;

@@ -129,7 +129,7 @@ Installation::Installation(Options options)
   const auto feed = [&](const std::string& name) {
     Places of_feed = places;
     of_feed.feed = *config_.find_feed(name);
-    return std::make_unique<FeedUnderTest>(of_feed, folder_.file("positions"));
+    return std::make_unique<FeedUnderTest>(of_feed);
   };
   events_ = feed("events");
   executions_ = feed("executions");

@@ -61,9 +61,9 @@ class ControllerProcess {
 
 /// One feed of an installation with all that watches it.
 struct FeedUnderTest {
-  FeedUnderTest(const Places& places, const std::string& position_folder)
+  explicit FeedUnderTest(const Places& places)
       : producer(places.broker, places.feed),
-        subscriber(places.broker, places.feed.name, position_folder),
+        subscriber(places.broker, places.feed.name),
         checker(places) {
     subscriber.start();
   }

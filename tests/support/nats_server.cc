@@ -14,6 +14,12 @@ namespace {
 
 using std::chrono::milliseconds;
 
+std::string program() {
+  const char* const chosen = std::getenv("FEEDVAULT_TEST_BROKER");
+  const std::string name = chosen == nullptr || *chosen == '\0' ? "feedvault-broker" : chosen;
+  return name == "feedvault-broker" ? built_program(name) : name;
+}
+
 bool healthy(std::uint16_t port) {
   return http_get(port, "/healthz", std::chrono::seconds(2)).status == 200;
 }
@@ -41,18 +47,14 @@ void NatsServer::start() {
         << extra_ << "\n"
         << "jetstream { store_dir: \"" << folder_.file("store") << "\" }\n";
   }
-  const char* program = std::getenv("FEEDVAULT_TEST_NATS_SERVER");
-  if (program == nullptr) {
-    program = "nats-server";
-  }
   Process::Options options;
-  options.command = {program, "-c", config_file};
+  options.command = {program(), "-c", config_file};
   options.output_file = folder_.file("log");
   process_ = std::make_unique<Process>(options);
   const bool up = eventually([this] { return !process_->running() || healthy(monitor_port_); },
                              milliseconds(20'000));
   if (!up || !process_->running()) {
-    throw std::runtime_error("nats-server did not come up:\n" + log());
+    throw std::runtime_error("the broker did not come up:\n" + log());
   }
 }
 

@@ -9,11 +9,11 @@
 
 namespace feedvault::testing {
 
-/// A nats-server with JetStream of the test's own: on free ports of loopback, its streams in a
-/// temporary folder that survives restarts and goes with this object. The program is `nats-server`
-/// of PATH, or the one that FEEDVAULT_TEST_NATS_SERVER names: another version, or feedvault-broker.
-/// Constructor and start() return when JetStream answers; they throw std::runtime_error, with the
-/// server's log, when it does not.
+/// A broker with streams of the test's own: on free ports of loopback, its streams in a temporary
+/// folder that survives restarts and goes with this object. FEEDVAULT_TEST_BROKER chooses the
+/// program: "feedvault-broker", the one of this build (the default), "nats-server" of PATH, or a
+/// path. Constructor and start() return when it answers; they throw std::runtime_error, with its
+/// log, when it does not.
 class NatsServer {
  public:
   /// `extra` is appended to the configuration ("max_payload: 8MB").
