@@ -63,8 +63,9 @@ prepare_database() {
     # machine's name cannot be looked up. A temporary folder of its own, because any other server
     # that starts on the machine would remove this one's temporary tables from a common one.
     (cd "$STATE" && TMPDIR=$STATE/tmp mariadb-install-db --no-defaults --user="$(id -un)" \
-      --datadir=./mariadb.new --auth-root-authentication-method=socket --auth-root-socket-user="$(id -un)" \
-      --skip-test-db --skip-name-resolve --force) >"$STATE/log/database.install.log" 2>&1 </dev/null ||
+      --datadir=./mariadb.new --auth-root-authentication-method=socket \
+      --auth-root-socket-user="$(id -un)" --skip-test-db --skip-name-resolve --force) \
+      >"$STATE/log/database.install.log" 2>&1 </dev/null ||
       die "the database could not be created: see $STATE/log/database.install.log"
     mv "$STATE/mariadb.new" "$STATE/mariadb"
   fi

@@ -260,8 +260,9 @@ class TlsBesideTheReference : public Tls {
     feedvault::testing::Process reference(
         {{"nats-server", "-c", folder.file("nats.conf")}, {}, "/dev/null", ""});
     ASSERT_TRUE(eventually([&] { return feedvault::testing::accepts_connections(port); }));
-    const CommandLine command_line{
-        CommandLine::Action::kRun, "", "", "", folder.file("nats.conf"), {}, "feedvault-broker"};
+    CommandLine command_line;
+    command_line.config_file = folder.file("nats.conf");
+    command_line.program = "feedvault-broker";
     auto loaded = load_options(command_line, environ);
     ASSERT_TRUE(loaded.has_value()) << loaded.error().message();
     BrokerFixture broker(1, [&](Options& all) {

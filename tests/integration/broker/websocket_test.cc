@@ -405,8 +405,9 @@ TEST(WebsocketFrames, NatsServerDoesWhatTheTableSays) {
 TEST(WebsocketUpgrades, AreAnsweredAsNatsServerAnswersThem) {
   const Reference reference;
   BrokerFixture broker(1, [&](Options& options) {
-    const CommandLine command_line{
-        CommandLine::Action::kRun, "", "", "", reference.configuration(), {}, "feedvault-broker"};
+    CommandLine command_line;
+    command_line.config_file = reference.configuration();
+    command_line.program = "feedvault-broker";
     auto loaded = load_options(command_line, environ);
     ASSERT_TRUE(loaded.has_value()) << loaded.error().message();
     options = loaded->options;
