@@ -73,6 +73,9 @@ class Loader {
     if (!error_) {
       check_feeds();
     }
+    if (!error_) {
+      check_token_scopes();
+    }
     if (error_) {
       return invalid_argument(error_->text);
     }
@@ -265,6 +268,35 @@ class Loader {
     find_file("nats", "tls_cert_file", nats.tls_cert_file);
     find_file("nats", "tls_key_file", nats.tls_key_file);
     find_file("mysql", "tls_ca_file", config_.mysql.tls_ca_file);
+    check_http();
+  }
+
+  void check_http() {
+    HttpConfig& http = config_.http;
+    if (http.tls_cert_file.empty() != http.tls_key_file.empty()) {
+      const bool cert = !http.tls_cert_file.empty();
+      fail_key("http",
+               cert ? "tls_cert_file" : "tls_key_file",
+               fmt::format("needs {} beside it; set both or neither",
+                           cert ? "tls_key_file" : "tls_cert_file"));
+    }
+    if (http.auth == "required" && http.tokens.empty()) {
+      fail_key("http", "auth", "is required, and there are no tokens; give some in tokens");
+    }
+    find_file("http", "tls_cert_file", http.tls_cert_file);
+    find_file("http", "tls_key_file", http.tls_key_file);
+  }
+
+  // Behind check_feeds(): their names are known to be good.
+  void check_token_scopes() {
+    for (const std::string& token : config_.http.tokens) {
+      const std::string scope = token.substr(0, token.find(':'));
+      if (scope != "*" && scope != "write" && config_.find_feed(scope) == nullptr) {
+        fail_key("http",
+                 "tokens",
+                 fmt::format("'{}' is no scope; write a feed's name, * or write", scope));
+      }
+    }
   }
 
   // Makes a path absolute; false when no file is there.

@@ -60,6 +60,21 @@ struct MonitorConfig {
 struct HttpConfig {
   std::string bind = "127.0.0.1";
   std::uint16_t port = 8080;
+  /// "auto": bearer tokens are asked for when some are given, and must be given when `bind` is not
+  /// loopback. "required": always. "off": everybody may read and write.
+  std::string auth = "auto";
+  /// "SCOPE:TOKEN"; a scope is a feed's name, `*` for all feeds, or `write` for the calls that
+  /// change something. A token may stand in several entries.
+  std::vector<std::string> tokens;
+  /// Pages of these origins ("https://desk.example.org") may read answers in a browser.
+  std::vector<std::string> cors_origins;
+  std::string tls_cert_file;  // both: HTTPS, and nothing else on the port
+  std::string tls_key_file;
+  std::uint32_t connections_max = 10'000;
+  std::chrono::seconds header_timeout_s{10};  // for a whole request to arrive
+  std::chrono::seconds idle_timeout_s{60};    // between two requests of a connection
+  std::chrono::seconds write_timeout_s{30};   // for a reader to take what was sent
+  std::uint32_t database_connections = 4;
 };
 
 /// [controller]

@@ -292,6 +292,52 @@ ConfigSection controller_section(ControllerConfig& c) {
            {"stuck_after_s", seconds(c.stuck_after_s, 1)}}};
 }
 
+std::string auth_mode(const std::string& text) {
+  return text == "auto" || text == "required" || text == "off"
+             ? ""
+             : fmt::format("'{}' is unknown; write auto, required or off", text);
+}
+
+// The token itself stays out of the messages.
+std::string bearer_token(const std::string& text) {
+  const std::size_t colon = text.find(':');
+  const std::string_view token =
+      colon == std::string::npos ? "" : std::string_view(text).substr(colon + 1);
+  const std::string_view characters =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/=";
+  if (colon == 0 || token.size() < 16 || token.size() > 512 ||
+      token.find_first_not_of(characters) != std::string_view::npos) {
+    return "an entry is not SCOPE:TOKEN with a feed's name, * or write as the scope and a token of "
+           "16 to 512 letters, digits and -._~+/=; make one with: openssl rand -hex 24";
+  }
+  return {};
+}
+
+std::string web_origin(const std::string& text) {
+  const std::size_t scheme = text.find("://");
+  const bool known = text.rfind("http://", 0) == 0 || text.rfind("https://", 0) == 0;
+  const std::string_view host = known ? std::string_view(text).substr(scheme + 3) : "";
+  return host.empty() || host.find_first_of("/ \t\r\n,?#@*\"'<>") != std::string_view::npos
+             ? fmt::format("'{}' is not an origin; write it like https://desk.example.org", text)
+             : "";
+}
+
+ConfigSection http_section(HttpConfig& c) {
+  return {"http",
+          {{"bind", text(c.bind, ip_address)},
+           {"port", port(c.port)},
+           {"auth", text(c.auth, auth_mode)},
+           {"tokens", text_list(c.tokens, bearer_token)},
+           {"cors_origins", text_list(c.cors_origins, web_origin)},
+           {"tls_cert_file", text(c.tls_cert_file)},
+           {"tls_key_file", text(c.tls_key_file)},
+           {"connections_max", integer(c.connections_max, 1, 1'000'000)},
+           {"header_timeout_s", seconds(c.header_timeout_s, 1)},
+           {"idle_timeout_s", seconds(c.idle_timeout_s, 1)},
+           {"write_timeout_s", seconds(c.write_timeout_s, 1)},
+           {"database_connections", integer(c.database_connections, 1, 64)}}};
+}
+
 ConfigSection ingest_section(IngestConfig& c) {
   return {"ingest",
           {{"keep_s", seconds(c.keep_s, 0)},
@@ -320,7 +366,7 @@ std::vector<ConfigSection> config_sections(Config& config) {
       {"monitor", {{"port", port(config.monitor.port)}}},
       mysql_section(config.mysql),
       controller_section(config.controller),
-      {"http", {{"bind", text(config.http.bind, ip_address)}, {"port", port(config.http.port)}}},
+      http_section(config.http),
       {"catalogue", {{"json", boolean(config.catalogue.json)}}},
       ingest_section(config.ingest),
       published_section(config.published),

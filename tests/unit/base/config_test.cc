@@ -181,6 +181,41 @@ level = "debug"
   EXPECT_EQ(config->log.level, "debug");
 }
 
+TEST_F(ConfigTest, TheGatewaysKeys) {
+  const auto config = parse(R"([http]
+auth = "required"
+tokens = ["a:0123456789abcdef", "*:0123456789ABCDEF", "write:0123456789-._~+/"]
+cors_origins = ["https://desk.example.org", "http://localhost:3000"]
+connections_max = 1
+header_timeout_s = 2
+idle_timeout_s = 3
+write_timeout_s = 4
+database_connections = 5
+)" + feed());
+  ASSERT_TRUE(config.has_value()) << config.error().to_string();
+  EXPECT_EQ(config->http.auth, "required");
+  EXPECT_EQ(config->http.tokens.size(), 3U);
+  EXPECT_EQ(config->http.cors_origins.back(), "http://localhost:3000");
+  EXPECT_EQ(config->http.connections_max, 1U);
+  EXPECT_EQ(config->http.header_timeout_s.count(), 2);
+  EXPECT_EQ(config->http.idle_timeout_s.count(), 3);
+  EXPECT_EQ(config->http.write_timeout_s.count(), 4);
+  EXPECT_EQ(config->http.database_connections, 5U);
+}
+
+TEST_F(ConfigTest, WhatTheGatewayRefuses) {
+  EXPECT_THAT(error("[http]\nauth = \"maybe\"\n" + feed()), HasSubstr("'maybe' is unknown"));
+  EXPECT_THAT(error("[http]\nauth = \"required\"\n" + feed()),
+              HasSubstr("there are no tokens; give some"));
+  EXPECT_THAT(error("[http]\ntls_key_file = \"k\"\n" + feed()), HasSubstr("needs tls_cert_file"));
+  EXPECT_THAT(error("[http]\ntokens = [\"nosuch:0123456789abcdef\"]\n" + feed()),
+              HasSubstr("'nosuch' is no scope"));
+  EXPECT_THAT(error("[http]\ntokens = [\"*:hunter2\"]\n" + feed()),
+              ::testing::AllOf(HasSubstr("openssl rand"), ::testing::Not(HasSubstr("hunter2"))));
+  EXPECT_THAT(error("[http]\ncors_origins = [\"https://a/b\"]\n" + feed()),
+              HasSubstr("'https://a/b' is not an origin"));
+}
+
 TEST_F(ConfigTest, HostAndPortMakeAnUrl) {
   EXPECT_THAT(parse("[nats]\nhost = \"broker\"\nport = 5\n" + feed())->nats.urls(),
               ElementsAre("nats://broker:5"));
@@ -234,8 +269,8 @@ TEST_F(ConfigTest, UnknownNamesGetASuggestion) {
             "config.toml:2: [mysq]: unknown section; did you mean 'mysql'?");
   EXPECT_EQ(error("[mysql]\nprot = 1\n" + feed()),
             "config.toml:2: [mysql] prot: unknown key; did you mean 'port'?");
-  EXPECT_EQ(error("[http]\nfrobnicate = 1\n" + feed()),
-            "config.toml:2: [http] frobnicate: unknown key; known: bind, port");
+  EXPECT_EQ(error("[monitor]\nfrobnicate = 1\n" + feed()),
+            "config.toml:2: [monitor] frobnicate: unknown key; known: port");
   EXPECT_EQ(error("[[feed]]\nnam = \"x\"\n"),
             "config.toml:1: [[feed]] name: is missing; every feed needs it");
   EXPECT_EQ(error(feed() + "subject = \"x\"\n"),
