@@ -5,6 +5,7 @@
 
 #include "storage/migrations.h"
 #include "storage/range_reader.h"
+#include "storage/scan_reader.h"
 #include "storage/session.h"
 #include "storage/sql_text.h"
 
@@ -42,9 +43,17 @@ class MysqlCatalogueReader final : public CatalogueReader {
     return keep(reader_->read(feed, first_seq, rows_max, bytes_max, with_body));
   }
 
+  Result<std::uint64_t> scan(const Scan& scan,
+                             const std::function<bool(const Row&)>& each) override {
+    RETURN_IF_ERROR(connect());
+    return keep(scanner_->read(scan, each));
+  }
+
   Result<std::optional<std::uint64_t>> seq_at_time(std::uint8_t feed,
                                                    std::int64_t timestamp_us) override;
   Result<Held> held(std::uint8_t feed) override;
+  Result<std::optional<std::uint64_t>> last_before_time(std::uint8_t feed,
+                                                        std::int64_t timestamp_us) override;
   Result<std::vector<FeedSummary>> feeds() override;
   Result<std::vector<QuarantinedMessage>> quarantined(std::uint8_t feed,
                                                       std::size_t rows_max) override;
@@ -55,6 +64,7 @@ class MysqlCatalogueReader final : public CatalogueReader {
   Status connect();
   void give_up() {
     reader_.reset();
+    scanner_.reset();
     session_.reset();
   }
   template <typename T>
@@ -69,6 +79,7 @@ class MysqlCatalogueReader final : public CatalogueReader {
   const MysqlConfig config_;
   std::unique_ptr<Session> session_;  // null: connect at the next call
   std::optional<RangeReader> reader_;
+  std::optional<ScanReader> scanner_;
 };
 
 Status MysqlCatalogueReader::connect() {
@@ -86,6 +97,7 @@ Status MysqlCatalogueReader::connect() {
   RETURN_IF_ERROR(check_schema(*session, config_));
   session_ = std::move(session);
   reader_.emplace(*session_);
+  scanner_.emplace(*session_);
   return {};
 }
 
@@ -149,6 +161,35 @@ Result<CatalogueReader::Held> MysqlCatalogueReader::held(std::uint8_t feed) {
     held.first = held.last + 1;
   }
   return held;
+}
+
+// The mirror of seq_at_time().
+Result<std::optional<std::uint64_t>> MysqlCatalogueReader::last_before_time(
+    std::uint8_t feed, std::int64_t timestamp_us) {
+  const std::string at = "TIMESTAMPADD(MICROSECOND," + std::to_string(timestamp_us) +
+                         ",TIMESTAMP'1970-01-01 00:00:00')";
+  const std::string number = std::to_string(feed);
+  std::vector<TextRow> rows;
+  RETURN_IF_ERROR(query("SELECT seq FROM Messages m WHERE feed=" + number + " AND timestamp<" + at +
+                            " AND NOT EXISTS (SELECT 1 FROM Quarantine q WHERE q.feed=" + number +
+                            " AND q.seq=m.seq) ORDER BY timestamp DESC,seq DESC LIMIT 1",
+                        "looking a time up",
+                        rows));
+  std::optional<std::uint64_t> last;
+  if (!rows.empty()) {
+    last = number_in<std::uint64_t>(rows[0][0]);
+  }
+  RETURN_IF_ERROR(
+      query("SELECT MAX(m.seq) FROM Quarantine q JOIN Messages m ON m.feed=q.feed AND "
+            "m.seq=q.seq WHERE q.feed=" +
+                number + " AND q.seq IS NOT NULL AND m.timestamp<" + at,
+            "looking a time up",
+            rows));
+  if (!rows.empty() && rows[0][0].has_value()) {
+    const auto requeued = number_in<std::uint64_t>(rows[0][0]);
+    last = std::max(last.value_or(requeued), requeued);
+  }
+  return last;
 }
 
 Result<std::vector<FeedSummary>> MysqlCatalogueReader::feeds() {

@@ -36,6 +36,27 @@ struct QuarantinedMessage {
   std::uint64_t seq = 0;  // once requeued
 };
 
+/// Which rows of one feed to read, in the order of seq. Value type.
+struct Scan {
+  std::uint8_t feed = 0;
+  std::uint64_t first_seq = 1;
+  std::uint64_t end_seq = 1;          // not read any more
+  std::optional<std::int64_t> to_us;  // rows of this time and later are not wanted
+  /// A member of `body` has this value. Rows without a body pass: it is the caller who decodes
+  /// them. At most kEqualMax.
+  struct Equal {
+    std::string path;  // as JSON_EXTRACT takes it: "$.symbol"
+    std::string value;
+    bool numeric = false;  // compared as floating point, else byte by byte
+  };
+  static constexpr std::size_t kEqualMax = 5;
+  std::vector<Equal> equal;
+  bool with_data = false;  // else Row::data is filled for rows without a body only
+  std::size_t rows_max = 1000;
+  /// With conditions: how many positions one call looks at, so that none takes long.
+  std::uint64_t positions_max = 20'000;
+};
+
 /// Reads the catalogue, without part in the election. Reconnects by itself at the next call after a
 /// failure. One thread at a time.
 class CatalogueReader {
@@ -51,6 +72,12 @@ class CatalogueReader {
                                               std::size_t bytes_max,
                                               bool with_body = false) = 0;
 
+  /// Calls `each` for rows that the scan wants, at most rows_max, until it returns false. Returns
+  /// the first position that was not looked at: scan.end_seq when there is no more. Nothing is kept
+  /// in memory, and the row is the reader's own.
+  virtual Result<std::uint64_t> scan(const Scan& scan,
+                                     const std::function<bool(const Row&)>& each) = 0;
+
   /// The first seq whose timestamp is at or after `timestamp_us`; nullopt when there is none.
   virtual Result<std::optional<std::uint64_t>> seq_at_time(std::uint8_t feed,
                                                            std::int64_t timestamp_us) = 0;
@@ -62,6 +89,10 @@ class CatalogueReader {
     std::uint64_t last = 0;
   };
   virtual Result<Held> held(std::uint8_t feed) = 0;
+
+  /// The last seq whose timestamp is before `timestamp_us`; nullopt when there is none.
+  virtual Result<std::optional<std::uint64_t>> last_before_time(std::uint8_t feed,
+                                                                std::int64_t timestamp_us) = 0;
 
   virtual Result<std::vector<FeedSummary>> feeds() = 0;
 
