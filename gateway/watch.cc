@@ -1,0 +1,130 @@
+#include "gateway/watch.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "client/nats/jetstream.h"
+#include "gateway/limits.h"
+
+namespace feedvault::gateway {
+namespace {
+
+constexpr std::chrono::milliseconds kStreamInfoTimeout{1000};
+constexpr std::chrono::seconds kRateWindow{10};
+
+}  // namespace
+
+Watch::Watch(const MysqlConfig& mysql,
+             const FeedList& feeds,
+             nats::Connection& broker,
+             Metrics& metrics)
+    : feeds_(feeds), broker_(broker), catalogue_(storage::CatalogueReader::create(mysql)) {
+  for (const auto& feed : feeds_.all()) {
+    const Metrics::Labels labels{{"feed", feed->name()}};
+    gauges_[feed->name()] = {
+        metrics.gauge("feedvault_gateway_last_seq", "Last position in the catalogue", labels),
+        metrics.gauge("feedvault_gateway_rate", "Messages catalogued a second", labels)};
+  }
+  thread_ = std::thread([this] { run(); });
+}
+
+Watch::~Watch() {
+  stop_.request_stop();
+  thread_.join();
+}
+
+FeedStatus Watch::status(const std::string& feed) const {
+  MutexLock lock(mutex_);
+  const auto found = statuses_.find(feed);
+  return found == statuses_.end() ? FeedStatus{} : found->second;
+}
+
+std::string Watch::not_ready_reason() const {
+  {
+    MutexLock lock(mutex_);
+    if (!database_problem_.empty()) {
+      return database_problem_;
+    }
+  }
+  return broker_.connected() ? "" : "no connection to the broker";
+}
+
+void Watch::run() {
+  std::string said;
+  do {
+    const Status looked = look();
+    if (looked.message() != said) {
+      said = looked.message();
+      if (said.empty()) {
+        logger("gateway")->info("the database answers");
+      } else {
+        logger("gateway")->warn("the database cannot be read reason=\"{}\"", said);
+      }
+    }
+    MutexLock lock(mutex_);
+    database_problem_ = looked.message();
+  } while (!stop_.wait_for(kWatchInterval));
+}
+
+Status Watch::look() {
+  ASSIGN_OR_RETURN(const auto summaries, catalogue_->feeds());
+  for (const auto& feed : feeds_.all()) {
+    FeedStatus status;
+    std::uint64_t stream_seq = 0;
+    for (const storage::FeedSummary& summary : summaries) {
+      if (summary.feed == feed->config.number) {
+        status.last_seq = summary.state.last_seq;
+        status.duplicates = summary.duplicates;
+        status.quarantined = summary.quarantined;
+        status.gaps = summary.gaps;
+        stream_seq = summary.state.ingest.stream_seq;
+      }
+    }
+    if (status.last_seq > 0) {
+      ASSIGN_OR_RETURN(const auto first, catalogue_->read_range(feed->config.number, 1, 1, 1));
+      ASSIGN_OR_RETURN(const auto last,
+                       catalogue_->read_range(feed->config.number, status.last_seq, 1, 1));
+      status.first_seq = first.empty() ? 0 : first.front().seq;
+      status.last_timestamp_us = last.empty() ? 0 : last.front().timestamp_us;
+    }
+    status.rate = rate_of(feed->name(), status.last_seq);
+    look_at_streams(*feed, stream_seq, status);
+    gauges_[feed->name()].last_seq.set(status.last_seq);
+    gauges_[feed->name()].rate.set(status.rate);
+    MutexLock lock(mutex_);
+    statuses_[feed->name()] = status;
+  }
+  return {};
+}
+
+void Watch::look_at_streams(const Feed& feed, std::uint64_t stream_seq, FeedStatus& status) {
+  if (!broker_.connected()) {
+    return;
+  }
+  nats::JetStream jetstream(broker_, kStreamInfoTimeout);
+  const auto difference = [](std::uint64_t more, std::uint64_t less) {
+    return static_cast<std::int64_t>(more > less ? more - less : 0);
+  };
+  if (const auto ingest = jetstream.stream_info(feed.config.ingest_stream())) {
+    status.waiting = difference(ingest->last_seq, stream_seq);
+  }
+  if (const auto published = jetstream.stream_info(feed.config.feed_stream())) {
+    status.published_seq = published->last_seq;
+    status.unpublished = difference(status.last_seq, published->last_seq);
+  }
+}
+
+double Watch::rate_of(const std::string& feed, std::uint64_t last_seq) {
+  std::deque<Sample>& samples = samples_[feed];
+  const SteadyTime now = std::chrono::steady_clock::now();
+  samples.push_back({now, last_seq});
+  while (samples.size() > 2 && now - samples.front().at > kRateWindow) {
+    samples.pop_front();
+  }
+  const std::chrono::duration<double> time = now - samples.front().at;
+  const std::uint64_t before = std::min(samples.front().last_seq, last_seq);
+  return time.count() > 0 ? static_cast<double>(last_seq - before) / time.count() : 0;
+}
+
+}  // namespace feedvault::gateway
