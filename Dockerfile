@@ -48,5 +48,5 @@ COPY deploy/docker/broker.conf /etc/feedvault/broker.conf
 COPY proto/*.proto /etc/feedvault/proto/
 WORKDIR /etc/feedvault
 USER feedvault
-EXPOSE 4222 8222 8081
+EXPOSE 4222 8222 8080 8081
 CMD ["feedvault-controller", "--config", "/etc/feedvault/config.toml"]

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Native mode: a private database, a private broker, the controller and the demo feeds, each kept
+# Native mode: a private database, a broker, the controller, the gateway and the demo feeds, each kept
 # running by supervise.sh. Sourced by bash. Everything they write is below $STATE.
 
 # shellcheck source=deploy/native/process.sh
@@ -8,9 +8,9 @@
 . "$ROOT/deploy/native/packages.sh"
 
 # Started in this order, stopped in the reverse one.
-readonly SERVICES=(database broker controller feeds)
+readonly SERVICES=(database broker controller gateway feeds)
 # Seconds that each may take to stop: the database flushes, the controller drains.
-declare -grA STOP_GRACE=([database]=90 [broker]=30 [controller]=30 [feeds]=10)
+declare -grA STOP_GRACE=([database]=90 [broker]=30 [controller]=30 [gateway]=30 [feeds]=10)
 
 database_config() {
   cat <<CONFIG
@@ -125,6 +125,13 @@ start_controller() {
 
 controller_answers() { controller_ready; }
 
+start_gateway() {
+  require_free_port HTTP gateway
+  supervise gateway "$BUILD_DIR/bin/feedvault-gateway" --config "$CONFIG"
+}
+
+gateway_answers() { http_get "$FEEDVAULT_HTTP_PORT" /readyz >/dev/null; }
+
 start_feeds() {
   supervise feeds "$BUILD_DIR/bin/feedvault-feeds" --config "$CONFIG" --feed all \
     --rate "${FEEDVAULT_DEMO_RATE:-20}" --publish acknowledged
@@ -203,6 +210,8 @@ native_up() {
   [[ -z $BROKER_BEFORE ]] || change_broker
   record_settings
   native_start_pipeline
+  ensure_started gateway
+  await gateway 60
   if [[ $DEMO == yes ]]; then
     ensure_started feeds
     await feeds 60

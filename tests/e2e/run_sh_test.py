@@ -210,6 +210,11 @@ class RunSh(unittest.TestCase):
         self.assertEqual({feed["name"] for feed in status["feeds"]}, {"events", "executions"})
         self.assertIn("events", here.run("status").stdout)
         self.assertIn("controller", here.run("logs").stdout)
+        self.assertIn(f"http://127.0.0.1:{here.ports['HTTP']}/feeds", up)
+        feeds = json.loads(here.get("HTTP", "/feeds"))["feeds"]
+        self.assertEqual([feed["name"] for feed in feeds], ["events", "executions"])
+        page = json.loads(here.get("HTTP", "/feeds/executions/messages?limit=2"))
+        self.assertEqual([message["seq"] for message in page["messages"]], [1, 2])
 
         # A producer that knows nothing of us: a plain PUB. What is no message is quarantined.
         with socket.create_connection(("127.0.0.1", here.ports["NATS"])) as producer:
