@@ -7,14 +7,35 @@
 
 namespace feedvault::broker::jetstream {
 
+namespace {
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kBlanks = " \t\r\n\v\f";
+  const std::size_t begin = text.find_first_not_of(kBlanks);
+  return begin == std::string_view::npos
+             ? std::string_view()
+             : text.substr(begin, text.find_last_not_of(kBlanks) - begin + 1);
+}
+
+}  // namespace
+
+// A number is a batch, an object says more, and anything else asks for one message.
 bool read_pull_request(std::string_view payload, streams::PullRequest& request) {
+  payload = trimmed(payload);
   if (payload.empty()) {
     return true;
   }
   if (payload.front() != '{') {
+    if (payload.front() == '+' && payload.size() > 1 && payload[1] != '-') {
+      payload.remove_prefix(1);
+    }
     const char* const end = payload.data() + payload.size();
-    const auto [stopped, error] = std::from_chars(payload.data(), end, request.batch);
-    return error == std::errc() && stopped == end;
+    std::int64_t batch = 0;
+    const auto [stopped, error] = std::from_chars(payload.data(), end, batch);
+    if (error == std::errc() && stopped == end) {
+      request.batch = batch;
+    }
+    return true;
   }
   const auto json = parse_json(payload);
   return json && read_object(*json,

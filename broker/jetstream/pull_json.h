@@ -9,7 +9,8 @@ namespace feedvault::broker::jetstream {
 
 // Private to the wire API: the JSON that comes with pull requests and acknowledgements.
 
-/// Empty, a number, or an object; false when it is none of these.
+/// As nats-server reads it: a number is a batch, an object says more, anything else asks for one
+/// message. False: an object that cannot be read.
 bool read_pull_request(std::string_view payload, streams::PullRequest& request);
 /// `{"delay": ns}` of a -NAK; 0 when it cannot be read.
 std::int64_t read_nak_delay(std::string_view json);

@@ -208,17 +208,25 @@ class Asker {
   std::string ask(const WireRequest& request) {
     const std::string payload = request.payload;
     if (*request.header == '\0') {
-      client_.send(
-          fmt::format("PUB {} inbox {}\r\n{}\r\n", request.subject, payload.size(), payload));
-    } else {
-      const std::string headers = fmt::format("NATS/1.0\r\n{}\r\n\r\n", request.header);
-      client_.send(fmt::format("HPUB {} inbox {} {}\r\n{}{}\r\n",
-                               request.subject,
-                               headers.size(),
-                               headers.size() + payload.size(),
-                               headers,
-                               payload));
+      return ask_with(request.subject, payload);
     }
+    const std::string headers = fmt::format("NATS/1.0\r\n{}\r\n\r\n", request.header);
+    client_.send(fmt::format("HPUB {} inbox {} {}\r\n{}{}\r\n",
+                             request.subject,
+                             headers.size(),
+                             headers.size() + payload.size(),
+                             headers,
+                             payload));
+    return next();
+  }
+
+  std::string ask_with(const std::string& subject, const std::string& payload) {
+    client_.send(fmt::format("PUB {} inbox {}\r\n{}\r\n", subject, payload.size(), payload));
+    return next();
+  }
+
+  /// One more message, or "".
+  std::string next() {
     while (true) {
       const std::size_t line_end = text_.find("\r\n");
       if (line_end != std::string::npos) {
@@ -367,6 +375,87 @@ TEST(JetStreamWire, SaysAtOnceWhatNobodyAnswers) {
   EXPECT_NE(error("$JS.API.STREAM.SNAPSHOT.A", "{}"), 0);
   EXPECT_NE(error("$JS.API.STREAM.CREATE.M", R"({"name":"M","mirror":{"name":"A"}})"), 0);
   EXPECT_NE(error("$JS.API.STREAM.CREATE.M", R"({"name":"M","sources":[{"name":"A"}]})"), 0);
+}
+
+struct OddPull {
+  std::string payload;
+  std::size_t messages;  // 0: a status of 400
+};
+
+// Only an object can be wrong. All that is neither a number nor an object asks for one message.
+TEST(JetStreamWire, OddPullRequestsAskForAsMuchAsInNatsServer) {
+  const std::vector<OddPull> pulls = {
+      {"abc", 1},
+      {"2abc", 1},
+      {"0", 1},
+      {"-1", 1},
+      {"+2", 2},
+      {"+-2", 1},
+      {"+", 1},
+      {" 2", 2},
+      {"2 ", 2},
+      {"\t2\r\n", 2},
+      {"02", 2},
+      {"0x2", 1},
+      {"2.5", 1},
+      {"2e1", 1},
+      {"99999999999999999999", 1},
+      {"\n", 1},
+      {std::string(1, '\0'), 1},
+      {"[]", 1},
+      {"[2]", 1},
+      {"null", 1},
+      {"true", 1},
+      {"\"2\"", 1},
+      {"{}", 1},
+      {" {\"batch\":2}\n", 2},
+      {"{\"BATCH\":2}", 2},
+      {"{\"batch\":1,\"batch\":2}", 2},
+      {"{\"batch\":0}", 1},
+      {"{\"batch\":-3}", 1},
+      {"{\"batch\":null}", 1},
+      {"{\"batch\":2,\"max_bytes\":-5,\"more\":[]}", 2},
+      {"{", 0},
+      {"{\"batch\":3}x", 0},
+      {"{\"batch\":\"2\"}", 0},
+      {"{\"batch\":1.5}", 0},
+      {"{\"batch\":9223372036854775808}", 0},
+      {"{\"expires\":\"1s\"}", 0},
+      {"{\"expires\":1000000.0}", 0},
+      {"{\"no_wait\":1}", 0},
+  };
+  const feedvault::testing::TempDir folder;
+  for (const ServerKind kind : {ServerKind::kOurs, ServerKind::kReference}) {
+    const bool ours = kind == ServerKind::kOurs;
+    ServerProgram server(
+        kind, "jetstream { store_dir: \"" + folder.file(ours ? "ours" : "reference") + "\" }");
+    Asker client(server.port());
+    client.ask({"$JS.API.STREAM.CREATE.S", R"({"name":"S","subjects":["s"],"storage":"memory"})"});
+    for (int i = 0; i < 5; ++i) {
+      client.ask({"s", "x"});
+    }
+    for (const OddPull& pull : pulls) {
+      SCOPED_TRACE(fmt::format("{} {}", ours ? "ours" : "nats-server", pull.payload));
+      client.ask({"$JS.API.CONSUMER.DURABLE.CREATE.S.C",
+                  R"({"stream_name":"S","config":{"durable_name":"C","ack_policy":"none"}})"});
+      std::string got = client.ask_with("$JS.API.CONSUMER.MSG.NEXT.S.C", pull.payload);
+      if (pull.messages == 0) {
+        EXPECT_NE(got.find("NATS/1.0 400 Bad Request - "), std::string::npos) << got;
+      }
+      for (std::size_t i = 0; i < pull.messages; ++i) {
+        got = i == 0 ? got : client.next();
+        EXPECT_EQ(got.substr(0, 4), "MSG ") << got;
+        EXPECT_NE(got.find("$JS.ACK.S.C."), std::string::npos) << got;
+      }
+      const std::string info = client.ask({"$JS.API.CONSUMER.INFO.S.C", ""});
+      EXPECT_NE(info.find(fmt::format(R"("delivered":{{"consumer_seq":{0},"stream_seq":{0})",
+                                      pull.messages)),
+                std::string::npos)
+          << info;
+      EXPECT_NE(info.find(R"("num_waiting":0)"), std::string::npos) << info;
+      client.ask({"$JS.API.CONSUMER.DELETE.S.C", ""});
+    }
+  }
 }
 
 }  // namespace
