@@ -40,6 +40,14 @@ export class Server {
     return server;
   }
 
+  /** One with streams, which live as long as it does. */
+  static async withStreams(t) {
+    const server = new Server();
+    t.after(() => server.stop());
+    await server.restart(`jetstream { store_dir: "${server.#folder}" }`);
+    return server;
+  }
+
   async restart(config) {
     const file = join(this.#folder, "nats.conf");
     if (config !== undefined) {
