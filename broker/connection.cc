@@ -313,6 +313,7 @@ void Connection::flush() {
       written_msgs_ = traffic_.out_msgs;
       last_activity_ns_ = host_.unix_ns();
     }
+    check_receiving();
   }
   if (result.state == IoState::kFailed) {
     output_.clear();
@@ -334,58 +335,6 @@ void Connection::flush() {
   }
 }
 
-// More is pending than a healthy receiver has. Whether it is one shows when it is offered to the
-// socket, which this may not be the moment for: we can be in the middle of a publish.
-void Connection::check_pending() {
-  if (!open()) {
-    return;
-  }
-  if (output_.size() > max_pending_ + (blocked_ ? 0 : kTurnOutputBytesMax)) {
-    host_.counters.slow_consumers_pending.add(1);
-    logger("broker")->warn("slow consumer cid={} ip={} pending_bytes={} limit_bytes={}",
-                           id_,
-                           peer_.ip,
-                           output_.size(),
-                           max_pending_);
-    slow_consumer(close_reasons::kSlowConsumerPendingBytes);
-    return;
-  }
-  if (output_.size() > max_pending_) {
-    host_.turn_output_bytes += kTurnOutputBytesMax;  // flush when this operation is done
-  }
-  host_.congested(*this);
-}
-
-void Connection::slow_consumer(std::string_view reason) {
-  output_.clear();  // it would not take it anyway; the memory is needed
-  blocked_ = false;
-  peer_ended_ = true;
-  close(reason);
-}
-
-std::chrono::milliseconds Connection::stall_for_producers() {
-  const SteadyTime now = host_.now();
-  if (now - drain_window_begin_ >= kDrainWindow) {
-    drained_before_ = drained_;
-    drained_ = 0;
-    drain_window_begin_ = now;
-  }
-  const std::size_t pending = output_.size();
-  const std::size_t hard = max_pending_ / 2;
-  const std::size_t drained = std::max(drained_, drained_before_);
-  if (!open() || host_.options->limits.no_fast_producer_stall) {
-    return {};
-  }
-  if (drained >= kFastDrainBytes && pending > std::min(kSoftPendingBytes, hard)) {
-    return std::clamp(
-        kDrainWindow * static_cast<std::int64_t>(pending) / static_cast<std::int64_t>(drained),
-        kStallMin,
-        kStallMax);
-  }
-  return pending > hard && now - last_progress_ < kStallGiveUp ? kStallMin
-                                                               : std::chrono::milliseconds(0);
-}
-
 // --- life ---
 
 void Connection::close(std::string_view reason, std::string_view error) {
@@ -401,6 +350,7 @@ void Connection::close(std::string_view reason, std::string_view error) {
   phase_ = Phase::kClosing;
   halted_ = true;
   close_reason_ = reason;
+  check_receiving();
   logger("broker")->debug("closing cid={} ip={} reason=\"{}\"", id_, peer_.ip, reason);
   host_.closing(*this);
 }

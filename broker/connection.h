@@ -16,6 +16,7 @@
 #include "broker/monitoring.h"
 #include "broker/output_queue.h"
 #include "broker/parser.h"
+#include "broker/receiving.h"
 #include "broker/subscription.h"
 #include "broker/transport.h"
 
@@ -73,6 +74,8 @@ class ConnectionHost {
   virtual void expired(Subscription& subscription) = 0;
   /// The receiver has so much pending that who sends to it should wait.
   virtual void congested(Connection& receiver) = 0;
+  /// The streams' loop waits for a receiver that can take more now, or is closing.
+  virtual void receiver_ready() = 0;
 
   /// Checks credentials away from the loop and calls Connection::authenticated() later. False when
   /// too many are waiting.
@@ -156,6 +159,9 @@ class Connection final : public EventHandler, public ParserSink, public Timer {
   /// 0: not at all. See limits.h.
   std::chrono::milliseconds stall_for_producers();
 
+  /// For the streams' loop, with the index's read lock held.
+  Receiving& receiving() { return receiving_; }
+
   bool open() const { return phase_ == Phase::kOpen; }
   bool reading_paused() const { return pauses_ != 0; }
   bool wants_echo() const { return connect_.echo; }
@@ -227,6 +233,7 @@ class Connection final : public EventHandler, public ParserSink, public Timer {
   void appended(std::size_t bytes);
   void check_pending();
   void slow_consumer(std::string_view reason);
+  void check_receiving();
 
   void update_watch();
   void set_pause(Pause pause, bool on);
@@ -266,6 +273,7 @@ class Connection final : public EventHandler, public ParserSink, public Timer {
   std::int64_t last_activity_ns_;   // messages either way, for monitoring
   std::uint64_t written_msgs_ = 0;  // out_msgs at the last write
   std::int64_t rtt_ns_ = 0;         // until the first PONG an estimate
+  Receiving receiving_;
   std::uint32_t loop_;
   int pings_out_ = 0;
   Account account_ = Account::kUsers;

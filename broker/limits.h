@@ -98,6 +98,11 @@ inline constexpr std::size_t kStreamSliceBytes = 1U << 20U;
 /// what makes publishers' loops wait.
 inline constexpr std::size_t kDeliveryInboxBytes = 2U << 20U;
 static_assert(kDeliveryInboxBytes <= kInboxBytesMax);
+/// ... and to a receiver with more than this pending (or a quarter of max_pending), until it has
+/// half of it: it is not too slow for what can wait. More than the loop's inbox holds, so that one
+/// that keeps up never gets there.
+inline constexpr std::size_t kStreamsPendingBytes = 4U << 20U;
+static_assert(kStreamsPendingBytes >= kDeliveryInboxBytes + kOutboxBytesMax);
 /// At a graceful stop: how long messages that no disk takes may keep the program.
 inline constexpr std::chrono::seconds kStreamDrainTime{30};
 

@@ -151,8 +151,9 @@ inline constexpr std::chrono::seconds kDefaultSyncInterval{2};
 /// The streams' store.
 struct JetStreamOptions {
   bool enabled = false;
-  std::string store_dir;         // without the "jetstream" that is appended
-  std::int64_t max_memory = -1;  // -1: decided at start
+  std::string store_dir;  // without the "jetstream" that is appended
+  // What the messages of all streams may take together, by storage.
+  std::int64_t max_memory = -1;  // -1: no limit
   std::int64_t max_file = -1;
   std::string domain;
   /// Between background fsyncs; absent: before every acknowledgement, our default.

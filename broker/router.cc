@@ -153,8 +153,23 @@ void Router::publish(Account account, const Publish& publish) {
   carry(account, publish.subject, publish, {nullptr, 0, loop_, 0});
 }
 
-std::size_t Router::send(std::string_view to, const Publish& publish, std::uint64_t sender) {
-  return carry(Account::kUsers, to, publish, {nullptr, sender, loop_, 0});
+std::size_t Router::send(std::string_view to, const Publish& publish) {
+  return carry(Account::kUsers, to, publish, {nullptr, 0, loop_, 0});
+}
+
+std::optional<std::size_t> Router::offer(std::string_view to, const Publish& publish) {
+  const auto awaited = [](const Subscription* each) {
+    return each->connection() != nullptr && each->connection()->receiving().await();
+  };
+  const auto all_awaited = [&](const QueueMembers& members) {
+    return std::all_of(members.begin(), members.end(), awaited);
+  };
+  const MatchResult& found = caches_[index_of(Account::kUsers)].match(to);
+  if (std::any_of(found.plain.begin(), found.plain.end(), awaited) ||
+      std::any_of(found.queues.begin(), found.queues.end(), all_awaited)) {
+    return std::nullopt;
+  }
+  return spread(found, publish, {nullptr, 0, loop_, 0, /*spares_congested=*/true});
 }
 
 bool Router::has_interest(std::string_view subject) {
@@ -167,7 +182,10 @@ std::size_t Router::carry(Account account,
                           std::string_view to,
                           const Publish& publish,
                           const Origin& origin) {
-  const MatchResult& found = caches_[index_of(account)].match(to);
+  return spread(caches_[index_of(account)].match(to), publish, origin);
+}
+
+std::size_t Router::spread(const MatchResult& found, const Publish& publish, const Origin& origin) {
   work_ += found.work;
   std::size_t reached = 0;
   if (!found.empty()) {
@@ -225,7 +243,11 @@ bool Router::deliver_to_queue(const QueueMembers& members,
   const std::size_t count = members.size();
   std::size_t choice = count == 1 ? 0 : random() % count;
   for (std::size_t tried = 0; tried < count; ++tried) {
-    if (deliver_to(*members[choice], message, origin, /*of_queue=*/true)) {
+    Subscription& member = *members[choice];
+    const bool spared = origin.spares_congested && tried + 1 < count &&
+                        member.connection() != nullptr &&
+                        member.connection()->receiving().congested();
+    if (!spared && deliver_to(member, message, origin, /*of_queue=*/true)) {
       return true;
     }
     choice = choice + 1 == count ? 0 : choice + 1;

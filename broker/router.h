@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -104,8 +105,10 @@ class Router {
   /// A message of the server's own.
   void publish(Account account, const Publish& publish);
   /// To whoever listens to `to`, whatever the message's own subject is; how many that reached.
-  /// Receivers that take too little are reported under the name of `sender`.
-  std::size_t send(std::string_view to, const Publish& publish, std::uint64_t sender);
+  std::size_t send(std::string_view to, const Publish& publish);
+  /// The same, or nothing while a receiver has to be waited for (Receiving::await()). Of a queue
+  /// group one that takes something is chosen.
+  std::optional<std::size_t> offer(std::string_view to, const Publish& publish);
   /// Does a client listen to that subject?
   bool has_interest(std::string_view subject);
   /// Tells a client that nobody answers, if it has a subscription where it would hear that.
@@ -134,8 +137,10 @@ class Router {
     std::uint64_t id;
     std::uint32_t loop;
     std::uint32_t retries;
+    bool spares_congested = false;  // among members of a queue group
   };
 
+  std::size_t spread(const MatchResult& found, const Publish& publish, const Origin& origin);
   std::size_t carry(Account account,
                     std::string_view to,
                     const Publish& publish,

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,8 +55,8 @@ class StreamHandler {
   virtual void before_output() = 0;
   /// Clients began or ceased to listen to watched subjects: look at them with has_interest().
   virtual void on_interest() = 0;
-  /// A receiver of what was sent with this `sender` number takes little: nothing more for so long.
-  virtual void on_congestion(std::uint64_t sender, std::chrono::milliseconds time) = 0;
+  /// What offer() did not take may be offered again.
+  virtual void on_receivers_ready() = 0;
   /// The server stops: no message comes any more but those that are on their way.
   virtual void on_stop() = 0;
   /// After on_stop(), once it has settled or time was up: the last call. Puts things away for good,
@@ -91,10 +92,13 @@ class StreamHost {
                                                  Captures captures) = 0;
 
   /// Sends to whoever listens to `to`; the message's own subject can be another one. How many that
-  /// are: all plain subscriptions, and one a queue group. `sender` is for on_congestion().
-  virtual std::size_t send(std::string_view to,
-                           const Outgoing& message,
-                           std::uint64_t sender = 0) = 0;
+  /// are: all plain subscriptions, and one a queue group.
+  virtual std::size_t send(std::string_view to, const Outgoing& message) = 0;
+  /// The same for what can wait. Nothing is sent, and nothing returned, while a receiver has enough
+  /// pending already (of a queue group: all its members) or the clients' loops have enough to do;
+  /// on_receivers_ready() follows. So no receiver is too slow for what streams deliver, as long as
+  /// it takes something.
+  virtual std::optional<std::size_t> offer(std::string_view to, const Outgoing& message) = 0;
   /// Does a client listen to that subject?
   virtual bool has_interest(std::string_view subject) = 0;
   /// From now on changes are told by on_interest(). Counted: as often as unwatch_interest().

@@ -1,5 +1,6 @@
 #include "broker/stream_loop.h"
 
+#include <algorithm>
 #include <future>
 #include <utility>
 
@@ -62,7 +63,9 @@ void StreamLoop::end_turn() {
   fetch();
   work_off();
   release_lock();
+  clients_behind_ = clients_are_behind();
   tell_interest();
+  tell_receivers();
   const bool more = handler_->on_turn();
   release_lock();
   announce_room();
@@ -139,6 +142,7 @@ void StreamLoop::hand_over() {
     handler_->before_output();
     handing_over_ = false;
     hand_over_outboxes(router_, shared_.inboxes, inbox_);
+    clients_behind_ = clients_are_behind();
   }
 }
 
@@ -210,11 +214,38 @@ void StreamLoop::bury() {
 
 // --- out ---
 
-std::size_t StreamLoop::send(std::string_view to, const Outgoing& message, std::uint64_t sender) {
+std::size_t StreamLoop::send(std::string_view to, const Outgoing& message) {
+  begin_send();
+  return end_send(router_.send(to, written_out(message)));
+}
+
+std::optional<std::size_t> StreamLoop::offer(std::string_view to, const Outgoing& message) {
+  if (clients_behind_) {
+    turned_down_ = true;
+    wake_at(loop_->now() + kDeliveryRetry);
+    return std::nullopt;
+  }
+  begin_send();
+  const auto reached = router_.offer(to, written_out(message));
+  return reached ? std::optional(end_send(*reached)) : std::nullopt;
+}
+
+void StreamLoop::begin_send() {
   if (++sends_ % kSendsUnderLock == 0 && shared_.index_lock.write_wanted()) {
     release_lock();
   }
   lock_for_reading();
+}
+
+std::size_t StreamLoop::end_send(std::size_t reached) {
+  if (router_.outbox_bytes() > kStreamOutboxBytesMax) {
+    hand_over();
+  }
+  return reached;
+}
+
+// As the router wants it. Views live until the next call.
+Publish StreamLoop::written_out(const Outgoing& message) {
   Publish publish;
   publish.subject = message.subject;
   publish.reply = message.reply;
@@ -229,21 +260,21 @@ std::size_t StreamLoop::send(std::string_view to, const Outgoing& message, std::
   }
   size_text_ = std::to_string(publish.body.size());
   publish.total_size = size_text_;
-  const std::size_t reached = router_.send(to, publish, sender);
-  if (router_.outbox_bytes() > kStreamOutboxBytesMax) {
-    hand_over();
-  }
-  return reached;
+  return publish;
+}
+
+bool StreamLoop::clients_are_behind() const {
+  return std::any_of(shared_.workers.begin(), shared_.workers.end(), [](const auto& worker) {
+    return worker->inbox().bytes() > kDeliveryInboxBytes;
+  });
 }
 
 bool StreamLoop::can_deliver() {
-  for (const auto& worker : shared_.workers) {
-    if (worker->inbox().bytes() > kDeliveryInboxBytes) {
-      wake_at(loop_->now() + kDeliveryRetry);
-      return false;
-    }
+  clients_behind_ = clients_are_behind();
+  if (clients_behind_) {
+    wake_at(loop_->now() + kDeliveryRetry);
   }
-  return true;
+  return !clients_behind_;
 }
 
 void StreamLoop::no_responders(const Sender& to, std::string_view reply) {
@@ -307,8 +338,22 @@ void StreamLoop::tell_interest() {
   }
 }
 
-void StreamLoop::receiver_congested(std::uint64_t sender, std::chrono::milliseconds time) {
-  loop_->post([this, sender, time] { handler_->on_congestion(sender, time); });
+// --- receivers that take little ---
+
+void StreamLoop::receiver_ready() {
+  receivers_ready_.store(true, std::memory_order_release);
+  loop_->wake();
+}
+
+void StreamLoop::tell_receivers() {
+  const bool ready = receivers_ready_.exchange(false, std::memory_order_acq_rel);
+  if (ready || (turned_down_ && !clients_behind_)) {
+    turned_down_ = false;
+    handler_->on_receivers_ready();
+    release_lock();
+  } else if (turned_down_) {
+    wake_at(loop_->now() + kDeliveryRetry);
+  }
 }
 
 // --- room ---

@@ -5,6 +5,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -29,7 +30,8 @@ namespace feedvault::broker {
 /// does not wait for a disk.
 ///
 /// Bounds: the inbox by kStreamInboxBytesMax, by not reading from those who publish to streams
-/// (Worker::hold_if_streams_are_full); what it delivers by the workers' inboxes (can_deliver).
+/// (Worker::hold_if_streams_are_full); what it delivers by the workers' inboxes and by what each
+/// receiver has pending (offer).
 class StreamLoop final : public TurnHandler, public StreamHost {
  public:
   /// The last of `loops`. `shared.streams` and `shared.inboxes` must name it before threads run.
@@ -56,7 +58,8 @@ class StreamLoop final : public TurnHandler, public StreamHost {
   bool tell_when_there_is_room(std::uint32_t worker);
   /// A subscription was inserted or removed. With the index's lock for writing.
   void interest_may_have_changed(const Subscription& subscription);
-  void receiver_congested(std::uint64_t sender, std::chrono::milliseconds time);
+  /// One that offer() waited for has caught up, or is gone.
+  void receiver_ready();
   /// For monitoring. Not on a loop's thread.
   JetStreamSnapshot snapshot();
   /// All that has arrived is stored and acknowledged, as far as the disk takes it. False when time
@@ -71,7 +74,8 @@ class StreamLoop final : public TurnHandler, public StreamHost {
                                          const std::vector<std::string>& filters,
                                          std::uint64_t tag,
                                          Captures captures) override;
-  std::size_t send(std::string_view to, const Outgoing& message, std::uint64_t sender) override;
+  std::size_t send(std::string_view to, const Outgoing& message) override;
+  std::optional<std::size_t> offer(std::string_view to, const Outgoing& message) override;
   bool has_interest(std::string_view subject) override;
   void watch_interest(std::string_view subject) override;
   void unwatch_interest(std::string_view subject) override;
@@ -106,6 +110,11 @@ class StreamLoop final : public TurnHandler, public StreamHost {
   void work_off();
   void deliver(const DeliveryBatch::Record& record);
   void tell_interest();
+  void tell_receivers();
+  void begin_send();
+  std::size_t end_send(std::size_t reached);
+  Publish written_out(const Outgoing& message);
+  bool clients_are_behind() const;
   void announce_room();
   void bury();
 
@@ -125,6 +134,8 @@ class StreamLoop final : public TurnHandler, public StreamHost {
   bool locked_ = false;  // the index, for reading
   bool handing_over_ = false;
   std::uint32_t sends_ = 0;
+  bool clients_behind_ = false;  // when last looked at: at each hand-over
+  bool turned_down_ = false;     // by offer(), because of that
   std::string size_text_;
   std::string header_text_;
   std::string body_;  // scratch: headers and payload behind each other
@@ -132,6 +143,7 @@ class StreamLoop final : public TurnHandler, public StreamHost {
   // Guarded by the index's lock: changed with it held for writing.
   std::map<std::string, std::uint32_t, std::less<>> watched_;
   std::atomic<bool> interest_changed_{false};
+  std::atomic<bool> receivers_ready_{false};
   std::unique_ptr<std::atomic<bool>[]> wants_room_;  // by worker
 
   Inbox inbox_;

@@ -421,6 +421,10 @@ void Worker::congested(Connection& receiver) {
   }
 }
 
+void Worker::receiver_ready() {
+  shared_.streams->receiver_ready();
+}
+
 void Worker::stall(Connection& producer, Connection* receiver, SteadyTime until) {
   if (producer.reading_paused()) {
     return;
@@ -438,8 +442,7 @@ void Worker::ask_to_stall(std::uint32_t loop,
                           std::uint64_t connection,
                           std::chrono::milliseconds time) {
   if (loop >= shared_.workers.size()) {
-    shared_.streams->receiver_congested(connection, time);
-    return;
+    return;  // the streams' loop looks for itself
   }
   Worker& other = *shared_.workers[loop];
   other.loop_->post([&other, connection, time] {

@@ -132,6 +132,7 @@ class Worker final : public ConnectionHost, public TurnHandler {
   void drop(std::unique_ptr<Subscription> subscription) override;
   void expired(Subscription& subscription) override { expired_.push_back(&subscription); }
   void congested(Connection& receiver) override;
+  void receiver_ready() override;
   bool authenticate_elsewhere(Connection& connection, ConnectCredentials credentials) override;
   std::string info(const Connection& connection, bool lame_duck) override;
 

@@ -256,8 +256,8 @@ void Api::consumer_next(Call& call) {
     streams::send_status(output_, reply, "400 Bad Request - invalid JSON");
     return;
   }
+  host_.touched(*stream);  // first: what goes out in the middle is to be written before
   consumer->on_pull(reply, request);
-  host_.touched(*stream);
 }
 
 }  // namespace feedvault::broker::jetstream

@@ -91,7 +91,6 @@ void Api::stream_create(Call& call) {
   }
   if (!created->existed) {
     host_.stream_created(*created->stream);
-    output_.advisory(streams::StreamAction{created->stream->name(), streams::Action::kCreate});
   }
   put_stream(call.json, *created->stream);
   call.json["did_create"] = true;
@@ -111,7 +110,6 @@ void Api::stream_update(Call& call) {
     return;
   }
   host_.stream_updated(**updated);
-  output_.advisory(streams::StreamAction{(*updated)->name(), streams::Action::kModify});
   put_stream(call.json, **updated);
 }
 
@@ -201,7 +199,6 @@ void Api::stream_delete(Call& call) {
     call.refuse(*error);
     return;
   }
-  output_.advisory(streams::StreamAction{name, streams::Action::kDelete});
   call.json["success"] = true;
 }
 

@@ -72,7 +72,14 @@ Result<std::unique_ptr<Service>> Service::open(StreamHost& host,
 }
 
 Service::Service(StreamHost& host, const JetStreamOptions& options, StoreFolder folder)
-    : host_(host), options_(options), folder_(std::move(folder)), advisory_prefix_(random_text()) {}
+    : host_(host), options_(options), folder_(std::move(folder)), advisory_prefix_(random_text()) {
+  if (options.max_file >= 0) {
+    file_budget_.emplace(static_cast<std::uint64_t>(options.max_file));
+  }
+  if (options.max_memory >= 0) {
+    memory_budget_.emplace(static_cast<std::uint64_t>(options.max_memory));
+  }
+}
 
 Service::~Service() {
   threads_.reset();
@@ -86,6 +93,8 @@ Status Service::open_streams(store::FileSystem& fs) {
   options.stream.clock = &host_.clock();
   options.stream.output = this;
   options.stream.domain = options_.domain;
+  options.stream.file_budget = file_budget_ ? &*file_budget_ : nullptr;
+  options.stream.memory_budget = memory_budget_ ? &*memory_budget_ : nullptr;
   options.stream.consumers = streams::ConsumerSet::open;
   if (options_.sync_interval) {
     options.stream.sync = streams::SyncPolicy::kInterval;
@@ -302,8 +311,8 @@ void Service::on_ack(const Arrival& arrival) {
              !read_pull_request(payload.argument, ack.next)) {
     ack.next = {};
   }
-  consumer->on_ack(ack);
   touched(*stream);
+  consumer->on_ack(ack);
 }
 
 // $JS.FC.<stream>.<consumer>.<number>
@@ -321,8 +330,8 @@ void Service::on_flow_control(const Arrival& arrival) {
   streams::Consumer* const consumer =
       streams::consumers_of(*stream).find(rest.substr(first + 1, second - first - 1));
   if (consumer != nullptr) {
-    consumer->on_flow_control(arrival.subject);
     touched(*stream);
+    consumer->on_flow_control(arrival.subject);
   }
 }
 
@@ -335,14 +344,15 @@ bool Service::on_turn() {
   bool more = run_timers();
   host_.let_go();
   while (!touched_.empty()) {
-    const std::vector<Served*> now = std::exchange(touched_, {});
-    for (Served* const entry : now) {
+    settling_ = std::exchange(touched_, {});
+    for (Served* const entry : settling_) {
       entry->touched = false;
     }
-    for (Served* const entry : now) {
+    for (Served* const entry : settling_) {
       settle(*entry);
     }
   }
+  settling_.clear();
   if (!deadlines_.empty()) {
     const SteadyTime next = deadlines_.begin()->first;
     if (next <= host_.clock().now()) {
@@ -369,8 +379,8 @@ bool Service::run_timers() {
     due.push_back(entry);
   }
   for (Served* const entry : due) {
-    entry->stream->on_timer();
     touch(*entry);
+    entry->stream->on_timer();
   }
   return false;
 }
@@ -425,8 +435,8 @@ void Service::synced(const std::shared_ptr<SyncJob>& job) {
     return each.second->syncing == job;
   });
   CHECK(found != served_.end());
-  end_sync(*found->second);
   touch(*found->second);
+  end_sync(*found->second);
 }
 
 void Service::schedule(Served& entry) {
@@ -440,9 +450,12 @@ void Service::schedule(Served& entry) {
   }
 }
 
+// Whoever delivers belongs to one of these: streams are touched before they are asked to work.
 void Service::before_output() {
-  for (Served* const entry : touched_) {
-    streams::consumers_of(*entry->stream).flush_before_output();
+  for (const std::vector<Served*>* const each : {&touched_, &settling_}) {
+    for (Served* const entry : *each) {
+      streams::consumers_of(*entry->stream).flush_before_output();
+    }
   }
 }
 
@@ -480,13 +493,24 @@ void Service::on_interest() {
   }
 }
 
-// Push consumers without flow control: their receiver's connection says when it is too much.
-void Service::on_congestion(std::uint64_t /*sender*/, std::chrono::milliseconds /*time*/) {}
+void Service::on_receivers_ready() {
+  for (auto& [stream, entry] : served_) {
+    if (streams::consumers_of(*stream).awaits_receivers()) {
+      touch(*entry);
+      streams::consumers_of(*stream).on_receivers_ready();
+    }
+  }
+}
 
 // --- out ---
 
 std::size_t Service::deliver(std::string_view to, const streams::OutgoingMessage& message) {
   return host_.send(to, {message.subject, message.reply, message.headers, message.payload});
+}
+
+std::optional<std::size_t> Service::offer(std::string_view to,
+                                          const streams::OutgoingMessage& message) {
+  return host_.offer(to, {message.subject, message.reply, message.headers, message.payload});
 }
 
 void Service::answer(std::string_view reply, std::string_view text) {

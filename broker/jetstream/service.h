@@ -44,7 +44,7 @@ class Service final : public StreamHandler, public streams::Output, public ApiHo
   bool on_turn() override;
   void before_output() override;
   void on_interest() override;
-  void on_congestion(std::uint64_t sender, std::chrono::milliseconds time) override;
+  void on_receivers_ready() override;
   void on_stop() override;
   void on_end() override;
   bool settled() const override;
@@ -52,6 +52,8 @@ class Service final : public StreamHandler, public streams::Output, public ApiHo
 
   // streams::Output
   std::size_t deliver(std::string_view to, const streams::OutgoingMessage& message) override;
+  std::optional<std::size_t> offer(std::string_view to,
+                                   const streams::OutgoingMessage& message) override;
   bool has_interest(std::string_view subject) override { return host_.has_interest(subject); }
   void advisory(streams::Advisory event) override;
 
@@ -110,11 +112,14 @@ class Service final : public StreamHandler, public streams::Output, public ApiHo
   StreamHost& host_;
   const JetStreamOptions options_;
   StoreFolder folder_;
+  std::optional<streams::StoreBudget> file_budget_;  // before the streams, which give back to it
+  std::optional<streams::StoreBudget> memory_budget_;
   std::unique_ptr<streams::Streams> streams_;
   std::unique_ptr<Api> api_;
   std::string api_prefix_;  // of the domain's API; "" without one
   std::map<streams::Stream*, std::unique_ptr<Served>> served_;
   std::vector<Served*> touched_;
+  std::vector<Served*> settling_;  // just now
   std::set<std::pair<SteadyTime, Served*>> deadlines_;
   std::uint64_t next_advisory_ = 0;
   std::string advisory_prefix_;

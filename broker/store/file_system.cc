@@ -65,6 +65,16 @@ class RealFile final : public File {
     return {};
   }
 
+  Status reserve(std::uint64_t begin, std::uint64_t end) override {
+    const auto from = static_cast<off_t>(begin);
+    int result = 0;
+    do {
+      result = ::fallocate(fd_.get(), FALLOC_FL_KEEP_SIZE, from, static_cast<off_t>(end) - from);
+    } while (result != 0 && errno == EINTR);
+    return result != 0 && (errno == ENOSPC || errno == EDQUOT) ? failed("reserve room in", path_)
+                                                               : Status();
+  }
+
   Result<std::uint64_t> size() const override {
     struct stat info {};
     if (::fstat(fd_.get(), &info) != 0) {

@@ -178,6 +178,7 @@ class LogCore {
   Status write_removals();
   Status relieve_full_disk();
   Status reserve_numbers();
+  Status reserve_room(std::uint64_t end);
   Status roll(StreamSeq prev_end_seq);
   Status write_footer(Segment& segment, std::uint64_t& footer_bytes);
   Status write_marks(const Extent& extent);
@@ -214,6 +215,7 @@ class LogCore {
   bool closed_ = false;
   bool active_has_footer_ = false;  // to be cut off before the next record
   std::size_t buffer_capacity_ = 0;
+  std::uint64_t room_end_ = 0;  // of what is reserved in the active segment's file
   std::vector<StreamSeq> pending_removals_;
   std::uint64_t batch_ = 0;  // of removals that are in the buffer or the file
   StreamSeq reserved_ = 0;   // numbers below may be given out; 0: no change so far

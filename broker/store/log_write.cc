@@ -15,6 +15,9 @@ namespace feedvault::broker::store {
 namespace {
 
 constexpr std::size_t kRemovalsMax = 512;  // in one record
+// Room on the disk that is reserved ahead: as much as there is already, within these bounds.
+constexpr std::uint64_t kReserveMin = 64U << 10U;
+constexpr std::uint64_t kReserveMax = 1U << 20U;
 
 }  // namespace
 
@@ -73,6 +76,9 @@ Result<StreamSeq> LogCore::append(std::string_view subject,
     flushed = kRecordsStart;
     used = 0;
   }
+  if (flushed + used + size > room_end_) {
+    RETURN_IF_ERROR(reserve_room(flushed + used + size));
+  }
   make_room(used + size);
   const StreamSeq seq = next_seq_.load(std::memory_order_relaxed);
   if (seq >= reserved_) {
@@ -92,6 +98,33 @@ Result<StreamSeq> LogCore::append(std::string_view subject,
   buffered_ = used + size;
   next_seq_.store(seq + 1, std::memory_order_release);
   return seq;
+}
+
+/// A message for which the disk has no room gets no number and does not wait in the buffer: whoever
+/// sent it hears at once.
+Status LogCore::reserve_room(std::uint64_t end) {
+  File* file = nullptr;
+  std::uint64_t flushed = 0;
+  {
+    const MutexLock lock(mutex_);
+    file = flushed_.file->file.get();
+    flushed = flushed_.offset;
+  }
+  const std::uint64_t begin = std::max(room_end_, flushed);
+  const std::uint64_t ahead = end + std::clamp(end, kReserveMin, kReserveMax);
+  std::uint64_t wanted = std::max(end, std::min(ahead, options_.segment_bytes));
+  Status status = file->reserve(begin, wanted);
+  if (!status.ok() && wanted > end) {
+    wanted = end;
+    status = file->reserve(begin, wanted);
+  }
+  if (!status.ok()) {
+    const MutexLock lock(mutex_);
+    ++stats_.full_disk;
+    return {StatusCode::kExhausted, status.message()};
+  }
+  room_end_ = wanted;
+  return {};
 }
 
 /// So that the buffer holds `bytes`. Requires: it does, or is empty.
@@ -411,6 +444,7 @@ Status LogCore::roll(StreamSeq prev_end_seq) {
   flushed_.segment = next_segment_;
   flushed_.offset = kRecordsStart;
   active_has_footer_ = false;
+  room_end_ = 0;
   ++next_segment_;
   return {};
 }

@@ -58,6 +58,8 @@ class ConsumerWatch {
   /// Something happened to it: its deadline may have changed, and it may have something to flush.
   /// Called often; told again only after the owner has called Consumer::settle().
   virtual void touched(Consumer& consumer) = 0;
+  /// Those to whom it delivers have enough pending. Told again only after on_receivers_ready().
+  virtual void awaits_receivers(Consumer& consumer) = 0;
 };
 
 /// One consumer of a stream: decides which message goes to whom and when, and keeps account of what
@@ -114,6 +116,8 @@ class Consumer {
   void on_flow_control(std::string_view subject);
   /// Push: looks whether anybody is subscribed to the deliver subject, after that may have changed.
   void check_interest();
+  /// What was not taken may be offered again.
+  void on_receivers_ready();
 
   // --- What the stream does ---
 
@@ -197,6 +201,7 @@ class Consumer {
   bool may_go_now(const OutgoingMessage& message, const Moment& now);
   bool send(const OutgoingMessage& message, const Moment& now);
   bool send_to_request(const OutgoingMessage& message, const Moment& now);
+  void await_receivers();
   void delivered(std::size_t size, const Moment& now);
   OutgoingMessage outgoing(std::string_view ack_subject);
   void drop_candidate();
@@ -272,6 +277,8 @@ class Consumer {
   bool more_ = false;                        // the turn was over before the work was
   std::int64_t resume_at_ns_ = kNoDeadline;  // rate limit or replay
   bool stalled_ = false;                     // by max_ack_pending
+  bool awaiting_ = false;                    // receivers that have enough pending
+  bool told_awaiting_ = false;               // ... and the watch knows
   std::int64_t rest_at_ns_ = kNoDeadline;    // the reader's memory goes back
   std::int64_t last_activity_ns_ = 0;
   std::int64_t inactive_at_ns_ = kNoDeadline;

@@ -77,6 +77,9 @@ void Consumer::pump(const Moment& now) {
 }
 
 bool Consumer::has_receiver(const Moment& now) {
+  if (awaiting_) {
+    return false;
+  }
   if (!config().is_pull()) {
     return active_ && !(config().flow_control && flow_.stalled());
   }
@@ -213,7 +216,12 @@ bool Consumer::send(const OutgoingMessage& message, const Moment& now) {
   if (config().is_pull()) {
     return send_to_request(message, now);
   }
-  if (out_.deliver(config().deliver_subject, message) == 0) {
+  const auto reached = out_.offer(config().deliver_subject, message);
+  if (!reached.has_value()) {
+    await_receivers();
+    return false;
+  }
+  if (*reached == 0) {
     set_active(false, now);
     return false;
   }
@@ -225,6 +233,7 @@ bool Consumer::send(const OutgoingMessage& message, const Moment& now) {
 /// False when no request is left that can take it.
 bool Consumer::send_to_request(const OutgoingMessage& message, const Moment& now) {
   const auto size = static_cast<std::int64_t>(wire_size(message));
+  std::size_t passed = 0;
   while (has_receiver(now)) {
     WaitingRequest& request = requests_.head();
     if (request.bounded_bytes && size > request.bytes_left) {
@@ -236,7 +245,15 @@ bool Consumer::send_to_request(const OutgoingMessage& message, const Moment& now
       requests_.remove_head();
       continue;
     }
-    if (out_.deliver(request.reply, message) == 0) {
+    const auto reached = out_.offer(request.reply, message);
+    if (!reached.has_value()) {
+      requests_.pass();
+      if (++passed >= requests_.size()) {
+        await_receivers();
+      }
+      continue;
+    }
+    if (*reached == 0) {
       requests_.remove_head();  // its sender is gone
       continue;
     }
@@ -251,6 +268,20 @@ bool Consumer::send_to_request(const OutgoingMessage& message, const Moment& now
     return true;
   }
   return false;
+}
+
+/// All those to whom it could deliver have enough pending.
+void Consumer::await_receivers() {
+  awaiting_ = true;
+  if (!std::exchange(told_awaiting_, true) && watch_ != nullptr) {
+    watch_->awaits_receivers(*this);
+  }
+}
+
+void Consumer::on_receivers_ready() {
+  told_awaiting_ = false;
+  awaiting_ = false;
+  pump(moment());
 }
 
 /// The candidate is on its way.
@@ -357,6 +388,7 @@ void Consumer::on_pull(std::string_view reply, const PullRequest& request) {
         waiting.heartbeat_ns > 0 ? now.steady_ns + waiting.heartbeat_ns : kNoDeadline;
     requests_.watch(waiting);
     has_no_wait_ = has_no_wait_ || request.no_wait;
+    awaiting_ = false;  // this one may take it
     pump(now);
   }
 }

@@ -24,7 +24,8 @@ void Consumer::check_interest() {
   const bool active = out_.has_interest(config().deliver_subject);
   const bool came = active && !active_;
   set_active(active, now);
-  if (came) {
+  if (came || awaiting_) {
+    awaiting_ = false;  // it may have been one that is gone
     more_ = true;
   }
 }

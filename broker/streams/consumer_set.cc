@@ -197,6 +197,7 @@ void ConsumerSet::erase(Consumer& consumer) {
   deadline_of_.erase(&consumer);
   drop(unflushed_, consumer);
   drop(unsynced_, consumer);
+  drop(awaiting_, consumer);
   consumers_.erase(consumers_.find(name));
   stream_.options().output->advisory(ConsumerAction{stream_.name(), name, Action::kDelete});
   stream_.sweep(from);
@@ -262,6 +263,12 @@ void ConsumerSet::on_interest_changed(std::string_view deliver_subject) {
     if (consumer->config().deliver_subject == deliver_subject) {
       consumer->check_interest();
     }
+  }
+}
+
+void ConsumerSet::on_receivers_ready() {
+  for (Consumer* const consumer : std::exchange(awaiting_, {})) {
+    consumer->on_receivers_ready();
   }
 }
 

@@ -27,6 +27,7 @@ class Stream;
 ///   - before its output leaves for other threads: flush();
 ///   - when wants_sync() says so: begin_sync(), run() on the sync thread, end_sync() with its
 ///     result. That is how acknowledgements that wait for an answer get it;
+///   - when Output::offer() may take again what it did not take: on_receivers_ready();
 ///   - when somebody subscribes to, or leaves, a push consumer's deliver subject:
 ///     on_interest_changed(). (They also look for themselves, a few times a second.)
 class ConsumerSet final : public StreamConsumers, private ConsumerWatch {
@@ -60,6 +61,8 @@ class ConsumerSet final : public StreamConsumers, private ConsumerWatch {
 
   /// Of the consumers whose deliver subject matches: somebody came or went.
   void on_interest_changed(std::string_view deliver_subject);
+  bool awaits_receivers() const { return !awaiting_.empty(); }
+  void on_receivers_ready();
 
   /// Hands the state of all consumers to the operating system.
   void flush();
@@ -111,6 +114,7 @@ class ConsumerSet final : public StreamConsumers, private ConsumerWatch {
  private:
   explicit ConsumerSet(Stream& stream) : stream_(stream) {}
   void touched(Consumer& consumer) override { touched_.push_back(&consumer); }
+  void awaits_receivers(Consumer& consumer) override { awaiting_.push_back(&consumer); }
   void settle() const;
   void flush(std::vector<Consumer*> consumers);
   Consumer& insert(std::unique_ptr<Consumer> consumer);
@@ -132,6 +136,7 @@ class ConsumerSet final : public StreamConsumers, private ConsumerWatch {
   mutable std::set<std::pair<std::int64_t, Consumer*>> deadlines_;  // all, by the next one
   mutable std::unordered_map<Consumer*, std::int64_t> deadline_of_;
   std::vector<Consumer*> unsynced_;
+  std::vector<Consumer*> awaiting_;  // receivers
   std::vector<Unusable> unusable_;
   std::vector<std::string> damaged_;
 };

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -90,6 +91,12 @@ class Output {
   /// What they get shows message.subject: consumers send a stored message, with its own subject, to
   /// the subject of a request's reply or to deliver_subject.
   virtual std::size_t deliver(std::string_view to, const OutgoingMessage& message) = 0;
+
+  /// The same for what can wait: nothing goes out, and nothing is returned, while a receiver has
+  /// enough pending. ConsumerSet::on_receivers_ready() says when to offer it again.
+  virtual std::optional<std::size_t> offer(std::string_view to, const OutgoingMessage& message) {
+    return deliver(to, message);
+  }
 
   /// The usual case.
   std::size_t publish(const OutgoingMessage& message) { return deliver(message.subject, message); }

@@ -49,6 +49,8 @@ class PullRequests {
   /// Whose turn it is. Requires: not empty.
   WaitingRequest& head() { return waiting_.front(); }
   void remove_head() { free_.splice(free_.begin(), waiting_, waiting_.begin()); }
+  /// The head cannot take anything now: it goes to the end.
+  void pass() { waiting_.splice(waiting_.end(), waiting_, waiting_.begin()); }
   /// The head got a message: it goes to the end, or away when that was the last one it wanted.
   void turn();
 

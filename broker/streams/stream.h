@@ -15,6 +15,7 @@
 #include "broker/store/message_log.h"
 #include "broker/streams/api_error.h"
 #include "broker/streams/output.h"
+#include "broker/streams/store_budget.h"
 #include "broker/streams/stream_config.h"
 #include "broker/streams/stream_consumers.h"
 
@@ -38,6 +39,9 @@ struct StreamOptions {
   std::chrono::nanoseconds sync_interval = std::chrono::seconds(2);
   store::LogOptions log;  // first_seq and after_power_cut are the stream's to set
   std::string domain;     // of JetStream; "" for none
+  /// What the streams of each storage share; outlive the stream. Null: no limit.
+  StoreBudget* file_budget = nullptr;
+  StoreBudget* memory_budget = nullptr;
   /// Makes the consumers when the stream opens, and reads back those that were stored (below
   /// stream.consumers_dir()). Without one the stream has none.
   std::function<Result<std::unique_ptr<StreamConsumers>>(Stream&)> consumers;

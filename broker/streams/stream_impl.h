@@ -94,6 +94,7 @@ class Stream::Impl {
   void after_append(const Incoming& in, StreamSeq seq, bool wanted);
   Outcome refuse(const Incoming& in, ApiError error, StreamSeq covers = 0);
   Outcome refuse_for_now(const Incoming& in, ApiError error, bool may_pass);
+  Outcome refuse_for_want_of_room(const Incoming& in);
   void answer(const AnswerQueue::Answer& answer);
   std::int64_t now_ns();
 
@@ -119,6 +120,7 @@ class Stream::Impl {
   bool remove_done(StreamSeq seq);
   void removed(StreamSeq first, StreamSeq last);
   void note_removal();
+  void charge(std::uint64_t bytes);
   void compact();
   SteadyTime steady(std::int64_t unix_ns) const;
 
@@ -168,6 +170,10 @@ class Stream::Impl {
   SteadyTime compact_at_ = SteadyTime::max();
   std::uint64_t room_made_ = 0;  // counts what may let a held back message in
   std::uint64_t held_at_ = 0;    // room_made_ when store() held back
+  StoreBudget* budget_ = nullptr;
+  std::uint64_t charged_ = 0;               // what the budget has of us
+  SteadyTime room_at_ = SteadyTime::max();  // look again whether others have made some
+  bool log_full_ = false;                   // until then nobody asks the disk
 };
 
 }  // namespace feedvault::broker::streams

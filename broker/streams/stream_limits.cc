@@ -28,9 +28,20 @@ SteadyTime Stream::Impl::steady(std::int64_t unix_ns) const {
   return options_.clock->now() + std::chrono::nanoseconds(unix_ns - options_.clock->unix_ns());
 }
 
+/// From now on the server's budget has so many bytes of this stream.
+void Stream::Impl::charge(std::uint64_t bytes) {
+  if (budget_ != nullptr) {
+    budget_->change(charged_, bytes);
+    charged_ = bytes;
+  }
+}
+
 /// After anything went.
 void Stream::Impl::note_removal() {
   ++room_made_;
+  if (budget_ != nullptr) {
+    charge(bytes_in(log_->counts()));
+  }
   unwritten_ = true;
   if (sync_at_ == SteadyTime::max() && !in_memory()) {
     sync_at_ = options_.clock->now() + kRemovalSync;
@@ -149,7 +160,8 @@ void Stream::Impl::expire_old() {
 }
 
 SteadyTime Stream::Impl::next_deadline() const {
-  SteadyTime deadline = std::min({retry_at_, sync_at_, expire_at_, forget_at_, compact_at_});
+  SteadyTime deadline =
+      std::min({retry_at_, sync_at_, expire_at_, forget_at_, compact_at_, room_at_});
   if (consumers_ != nullptr) {
     deadline = std::min(deadline, consumers_->next_deadline());
   }
@@ -179,6 +191,11 @@ void Stream::Impl::on_timer() {
       disk_full_ = false;
       ++room_made_;
     }
+  }
+  if (now >= room_at_) {
+    room_at_ = SteadyTime::max();
+    log_full_ = false;
+    ++room_made_;
   }
   if (now >= sync_at_) {
     sync_at_ = SteadyTime::max();

@@ -51,7 +51,9 @@ Stream::Impl::Impl(Stream& owner, const StreamOptions& options) : owner_(owner),
   CHECK(options.clock != nullptr && options.output != nullptr);
 }
 
-Stream::Impl::~Impl() = default;
+Stream::Impl::~Impl() {
+  charge(0);
+}
 
 Status Stream::Impl::write_state(bool deleted) {
   if (in_memory()) {
@@ -137,6 +139,7 @@ Status Stream::Impl::open(const std::string& name) {
 
 Status Stream::Impl::open_log() {
   acks_.emplace(config_.name, options_.domain);
+  budget_ = in_memory() ? options_.memory_budget : options_.file_budget;
   RETURN_IF_ERROR(compile_transforms());
   store::LogOptions log = options_.log;
   log.first_seq = std::max<StreamSeq>(1, config_.first_seq);
@@ -149,6 +152,7 @@ Status Stream::Impl::open_log() {
   // What a killed process wrote may be in memory only, and will be shown.
   RETURN_IF_ERROR(log_->sync());
   const store::LogState state = log_->counts();
+  charge(bytes_in(state));
   last_time_ns_ = state.last_time_ns;
   appended_.seq = state.last_seq;
   appended_.time_ns = state.last_time_ns;

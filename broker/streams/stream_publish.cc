@@ -7,7 +7,7 @@
 namespace feedvault::broker::streams {
 namespace {
 
-/// How long a full disk is left alone.
+/// How long a full disk is left alone, and a server whose streams hold all that they may.
 constexpr std::chrono::milliseconds kDiskRetry{100};
 
 /// Letters' case does not matter, as in nats-server.
@@ -62,6 +62,10 @@ Stream::Outcome Stream::Impl::store(const PublishedMessage& message) {
   }
   if (in.headers.size() > kMessageHeaderBytesMax) {
     return refuse(in, make_error(errors::kHeaderTooLarge));
+  }
+  if (log_full_ || (disk_full_ && !in.reply.empty()) ||
+      (budget_ != nullptr && !budget_->has_room_for(bytes_of(in)))) {
+    return refuse_for_want_of_room(in);
   }
   if (config_.discard == Discard::kNew && !check_room(in, outcome)) {
     return outcome;
@@ -183,9 +187,8 @@ Stream::Outcome Stream::Impl::append(const Incoming& in) {
   const auto seq = log_->append(in.subject, in.headers, in.payload, in.time_ns);
   if (!seq.has_value()) {
     if (seq.error().code() == StatusCode::kExhausted) {
-      disk_full_ = true;
-      retry_at_ = std::min(retry_at_, options_.clock->now() + kDiskRetry);
-      return refuse_for_now(in, make_error(errors::kInsufficientResources), true);
+      log_full_ = true;
+      return refuse_for_want_of_room(in);
     }
     if (seq.error().code() == StatusCode::kInvalidArgument) {
       return refuse(in, make_error(errors::kStoreFailed, seq.error().message()));
@@ -209,6 +212,7 @@ void Stream::Impl::after_append(const Incoming& in, StreamSeq seq, bool wanted) 
   appended_.seq = seq;
   appended_.time_ns = in.time_ns;
   appended_.bytes += bytes_of(in);
+  charge(charged_ + bytes_of(in));
   last_message_id_.assign(in.asks.message_id);
   if (!in.asks.message_id.empty() && config_.duplicate_window_ns > 0) {
     duplicates_.add(in.asks.message_id, seq, in.time_ns);
@@ -217,6 +221,7 @@ void Stream::Impl::after_append(const Incoming& in, StreamSeq seq, bool wanted) 
     }
   }
   if (!wanted) {
+    charge(charged_ - bytes_of(in));
     if (const Status status = log_->remove(seq); !status.ok()) {
       fail(status);
     }
@@ -263,6 +268,14 @@ Stream::Outcome Stream::Impl::refuse_for_now(const Incoming& in, ApiError error,
   refusal_ = std::move(error);
   held_at_ = room_made_;
   return Outcome::kHold;
+}
+
+/// The disk's, or the server's: others may make some.
+Stream::Outcome Stream::Impl::refuse_for_want_of_room(const Incoming& in) {
+  if (room_at_ == SteadyTime::max()) {
+    room_at_ = options_.clock->now() + kDiskRetry;
+  }
+  return refuse_for_now(in, make_error(errors::kInsufficientResources), true);
 }
 
 bool Stream::Impl::accepts() const {

@@ -48,6 +48,9 @@ class PowerLossFile final : public File {
     return fs_.write(node_, life_, path_, offset, bytes);
   }
   Result<std::uint64_t> size() const override { return fs_.size(node_, life_); }
+  Status reserve(std::uint64_t /*begin*/, std::uint64_t end) override {
+    return fs_.reserve(node_, end);
+  }
   Status truncate(std::uint64_t size) override { return fs_.truncate(node_, life_, path_, size); }
   Status sync() override { return fs_.sync(node_, life_, path_); }
 
@@ -305,6 +308,20 @@ void PowerLossFileSystem::set_fault(Fault fault) {
 void PowerLossFileSystem::set_capacity(std::uint64_t bytes) {
   const MutexLock lock(mutex_);
   capacity_ = bytes;
+}
+
+void PowerLossFileSystem::set_reserves(bool reserves) {
+  const MutexLock lock(mutex_);
+  reserves_ = reserves;
+}
+
+/// It remembers nothing: only one file at a time grows in tests that ask.
+Status PowerLossFileSystem::reserve(const NodePtr& node, std::uint64_t end) const {
+  const MutexLock lock(mutex_);
+  const std::uint64_t size = node->now.size();
+  const bool fits = end <= size || bytes_in_all() + (end - size) <= capacity_;
+  return !reserves_ || fits ? Status()
+                            : Status(StatusCode::kExhausted, "reserve: no space left on device");
 }
 
 std::vector<std::string> PowerLossFileSystem::files() const {

@@ -61,8 +61,15 @@ class TroubledFileSystem final : public store::FileSystem {
     Result<std::size_t> read_at(std::uint64_t offset, std::span<char> buffer) const override {
       return file_->read_at(offset, buffer);
     }
-    Status write_at(std::uint64_t offset, std::string_view bytes) override {
+    Status reserve(std::uint64_t begin, std::uint64_t end) override {
       if (troubles_.full) {
+        return {StatusCode::kExhausted, "no space left on device"};
+      }
+      room_end_ = end;
+      return file_->reserve(begin, end);
+    }
+    Status write_at(std::uint64_t offset, std::string_view bytes) override {
+      if (troubles_.full && offset + bytes.size() > room_end_) {
         return {StatusCode::kExhausted, "no space left on device"};
       }
       if (const std::int64_t rate = troubles_.bytes_per_second; rate > 0) {
@@ -82,6 +89,7 @@ class TroubledFileSystem final : public store::FileSystem {
    private:
     std::unique_ptr<store::File> file_;
     DiskTroubles& troubles_;
+    std::uint64_t room_end_ = 0;
   };
 
   Result<std::unique_ptr<store::File>> wrap(Result<std::unique_ptr<store::File>> opened) {
@@ -98,12 +106,18 @@ class TroubledFileSystem final : public store::FileSystem {
 
 class Overload : public ::testing::Test {
  protected:
-  Overload() {
+  Overload() { start(); }
+
+  void start(const JetStreamOptions& with = {}, std::int64_t max_pending = 0) {
+    client_.reset();
+    broker_.reset();
     broker_ = std::make_unique<BrokerFixture>(
         2,
-        [](Options&) {},
-        [this](StreamHost& host) -> Result<std::unique_ptr<StreamHandler>> {
-          JetStreamOptions options;
+        [&](Options& options) {
+          options.limits.max_pending = max_pending > 0 ? max_pending : options.limits.max_pending;
+        },
+        [this, with](StreamHost& host) -> Result<std::unique_ptr<StreamHandler>> {
+          JetStreamOptions options = with;
           options.store_dir = folder_.path();
           auto service = jetstream::Service::open(host, options, fs_);
           if (!service) {
@@ -124,17 +138,21 @@ class Overload : public ::testing::Test {
   std::string ask(const std::string& subject, const std::string& payload = "") {
     client_->send(fmt::format("PUB {} inbox {}\r\n{}\r\n", subject, payload.size(), payload));
     std::string text;
-    while (text.size() < 2 || text.substr(text.size() - 2) != "\r\n" ||
-           text.find("MSG inbox 1 ") == std::string::npos || text.back() != '\n' ||
-           std::count(text.begin(), text.end(), '\n') < 2) {
-      const std::string more = without_pings(client_->receive_some());
+    for (;;) {
+      text = without_pings(std::move(text));
+      const std::size_t line_end = text.find("\r\n");
+      if (line_end != std::string::npos) {
+        const std::size_t size = std::stoul(text.substr(text.rfind(' ', line_end) + 1));
+        if (text.size() >= line_end + 2 + size + 2) {
+          return text.substr(line_end + 2, size);
+        }
+      }
+      const std::string more = client_->receive_some();
       if (more.empty()) {
-        break;
+        return "";
       }
       text += more;
     }
-    const std::size_t line_end = text.find("\r\n");
-    return line_end == std::string::npos ? "" : text.substr(line_end + 2);
   }
   nlohmann::json ask_json(const std::string& subject, const std::string& payload = "") {
     return nlohmann::json::parse(ask(subject, payload), nullptr, /*allow_exceptions=*/false);
@@ -214,8 +232,10 @@ TEST_F(Overload, AFullDiskHoldsPlainPublishersAndTellsOthers) {
   EXPECT_TRUE(eventually([&] { return snapshot().set_aside > 0; }));
   // Requests are answered, and who waits for an acknowledgement is told.
   EXPECT_EQ(messages(), 0U);
-  const auto refused = ask_json("s.acknowledged", filler + filler);
-  EXPECT_TRUE(refused.contains("error")) << refused.dump();
+  for (const std::string& body : {filler + filler, std::string("small")}) {
+    const auto refused = ask_json("s.acknowledged", body);
+    EXPECT_TRUE(refused.contains("error")) << refused.dump();
+  }
   troubles_.full = false;
   sending.join();
   EXPECT_NE(publisher->receive_until("PONG\r\n", std::chrono::seconds(30)), "");
@@ -235,6 +255,86 @@ TEST_F(Overload, WhatAFullStreamRefusesIsToldToPlainPublishers) {
   EXPECT_EQ(publisher->receive_until("\r\n"),
             "-ERR 'Permissions Violation for Publish to \"f\": maximum messages exceeded'\r\n");
   EXPECT_GE(snapshot().refused, 1U);
+}
+
+TEST_F(Overload, TheServersLimitHoldsPlainPublishersUntilAnotherStreamMakesRoom) {
+  JetStreamOptions limited;
+  limited.max_file = 100'000;
+  start(limited);
+  add_stream();
+  ask("$JS.API.STREAM.CREATE.T", R"({"name":"T","subjects":["t"]})");
+  const std::string body(1000, 'x');
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_FALSE(ask_json("t", body).contains("error"));
+  }
+  auto publisher = connect();
+  std::string text;
+  for (int i = 0; i < 90; ++i) {
+    text += fmt::format("PUB s.plain 1005\r\n{:05}{}\r\n", i, body);
+  }
+  publisher->send(text);
+  EXPECT_TRUE(eventually([&] { return snapshot().set_aside > 0; }));
+  EXPECT_LT(messages(), 50U);
+  const auto refused = ask_json("t", body);
+  EXPECT_EQ(refused["error"]["err_code"], 10023) << refused.dump();
+  EXPECT_TRUE(ask_json("$JS.API.STREAM.PURGE.T").contains("success"));
+  EXPECT_TRUE(eventually([&] { return messages() == 90; }, std::chrono::seconds(30))) << messages();
+}
+
+// Of a receiver without flow control the broker knows only what its socket does not take.
+TEST_F(Overload, AReceiverThatIsSlowGetsEverything) {
+  constexpr std::size_t kMessages = 3000;
+  constexpr std::size_t kBytes = 16U << 10U;
+  constexpr std::int64_t kPendingMax = 16 << 20;  // a third of what there is
+  start({}, kPendingMax);
+  ask("$JS.API.STREAM.CREATE.S",
+      R"({"name":"S","subjects":["s.*"],"storage":"memory","max_msgs":3000})");
+  auto publisher = connect();
+  for (std::size_t i = 0; i < kMessages; ++i) {
+    std::string body = fmt::format("{:06}", i);
+    body.resize(kBytes, 'x');
+    publisher->send(fmt::format("PUB s.1 {}\r\n{}\r\n", body.size(), body));
+  }
+  ASSERT_TRUE(eventually([&] { return messages() == kMessages; }, std::chrono::seconds(30)));
+  auto push = connect("SUB out 1\r\n");
+  auto pull = connect("SUB more 1\r\n");
+  const auto made = ask_json("$JS.API.CONSUMER.CREATE.S",
+                             R"({"stream_name":"S","config":{"deliver_subject":"out",)"
+                             R"("ack_policy":"none","deliver_policy":"all"}})");
+  ASSERT_TRUE(made.contains("name")) << made.dump();
+  const std::string info = "$JS.API.CONSUMER.INFO.S." + made["name"].get<std::string>();
+  ask("$JS.API.CONSUMER.DURABLE.CREATE.S.P",
+      R"({"stream_name":"S","config":{"durable_name":"P","ack_policy":"none"}})");
+  pull->send("PUB $JS.API.CONSUMER.MSG.NEXT.S.P more 4\r\n3000\r\n");
+  // Until the sockets are full and what the broker keeps for them is, too.
+  const auto pending = [&] {
+    std::int64_t bytes = 0;
+    for (const ConnectionSnapshot& each : broker_->server().connection_snapshots({})) {
+      bytes += each.pending_bytes;
+    }
+    return bytes;
+  };
+  EXPECT_TRUE(eventually([&] { return pending() > 2 * (kPendingMax / 4); }));
+  auto other = connect("SUB other 1\r\n");
+  for (int i = 0; i < 100; ++i) {
+    other->send("PUB other 1\r\nx\r\nPING\r\n");
+    ASSERT_NE(other->receive_until("PONG\r\n").find("MSG other 1 1\r\nx\r\n"), std::string::npos);
+  }
+  EXPECT_LT(ask_json(info)["delivered"]["stream_seq"].get<std::uint64_t>(), kMessages);
+  EXPECT_LT(pending(), 2 * kPendingMax);
+  for (RawClient* const client : {push.get(), pull.get()}) {
+    std::string text;
+    for (std::size_t i = 0; i < kMessages; ++i) {
+      const std::string number = fmt::format("\r\n{:06}x", i);
+      std::size_t at = 0;
+      while ((at = text.find(number)) == std::string::npos) {
+        const std::string more = client->receive_some(std::chrono::seconds(30));
+        ASSERT_NE(more, "") << i;
+        text += more;
+      }
+      text.erase(0, at + number.size());
+    }
+  }
 }
 
 TEST_F(Overload, AStoreFolderHasOneServer) {

@@ -120,7 +120,7 @@ class Scribe final : public StreamHandler {
   }
   void before_output() override {}
   void on_interest() override { notes_.note_interest(host_.has_interest("out.watched")); }
-  void on_congestion(std::uint64_t, std::chrono::milliseconds) override {}
+  void on_receivers_ready() override {}
   void on_stop() override {}
   void on_end() override {
     Outgoing farewell;

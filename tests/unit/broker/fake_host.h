@@ -137,6 +137,7 @@ class FakeHost final : public ConnectionHost {
   bool watches_write = false;
   bool muted = false;
   int times_congested = 0;
+  int times_ready = 0;
   std::vector<std::string> published;  // "subject payload"
   std::vector<std::string> asked;      // subjects of requests to the server
   std::vector<std::string> subjects;   // of subscriptions
@@ -175,6 +176,7 @@ class FakeHost final : public ConnectionHost {
   }
   void expired(Subscription& /*subscription*/) override {}
   void congested(Connection& /*receiver*/) override { ++times_congested; }
+  void receiver_ready() override { ++times_ready; }
   bool authenticate_elsewhere(Connection& /*connection*/, ConnectCredentials credentials) override {
     if (to_check.size() >= checks_max) {
       return false;

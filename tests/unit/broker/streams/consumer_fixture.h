@@ -35,6 +35,9 @@ class FakeClients final : public Output {
     }
     return receivers;
   }
+  std::optional<std::size_t> offer(std::string_view to, const OutgoingMessage& message) override {
+    return congested.contains(std::string(to)) ? std::nullopt : std::optional(deliver(to, message));
+  }
   bool has_interest(std::string_view subject) override {
     return std::any_of(subscribed.begin(), subscribed.end(), [&](const std::string& each) {
       return subject_matches(each, subject);
@@ -54,6 +57,7 @@ class FakeClients final : public Output {
   }
 
   std::set<std::string> subscribed = {"inbox.>"};
+  std::set<std::string> congested;  // take nothing that can wait
   std::vector<Sent> sent;
   std::vector<Advisory> advisories;
   std::uint64_t count = 0;

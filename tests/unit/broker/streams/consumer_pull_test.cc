@@ -74,6 +74,41 @@ TEST_F(PullConsumer, ANoWaitRequestWithATimeWaitsForTheFirst) {
   EXPECT_EQ(got(), (Words{"m1", "m2", "408 Request Timeout"}));
 }
 
+TEST_F(PullConsumer, WhoHasEnoughPendingMakesNobodyElseWait) {
+  start();
+  clients_.congested = {"inbox.1"};
+  pull(3);
+  PullRequest two;
+  two.batch = 2;
+  pull(two, "inbox.2");
+  publish(4);
+  EXPECT_EQ(clients_.count, 2U);
+  EXPECT_EQ(got(), (Words{"m1", "m2"}));
+  EXPECT_EQ(last_.to, "inbox.2");
+  EXPECT_GT(stream_->next_deadline(), clock_.now());
+  pull(two, "inbox.3");  // is asked although the one before it waits
+  EXPECT_EQ(got(), (Words{"m3", "m4"}));
+  EXPECT_EQ(last_.to, "inbox.3");
+  publish(3);
+  EXPECT_EQ(got(), Words{});
+  clients_.congested.clear();
+  set().on_receivers_ready();
+  EXPECT_EQ(got(), (Words{"m5", "m6", "m7"}));
+  EXPECT_EQ(last_.to, "inbox.1");
+  EXPECT_EQ(info().num_waiting, 0U);
+}
+
+TEST_F(PullConsumer, ARequestOfACongestedReceiverStillExpires) {
+  start();
+  clients_.congested = {"inbox.1"};
+  PullRequest request;
+  request.expires_ns = 1'000'000'000;
+  pull(request);
+  publish(1);
+  pass(Seconds(2));
+  EXPECT_EQ(got(), Words{"408 Request Timeout"});
+}
+
 TEST_F(PullConsumer, RefusesNoWaitWhenOthersWaitForWhatIsThere) {
   consumer_config_.max_ack_pending = 1;
   publish(3);

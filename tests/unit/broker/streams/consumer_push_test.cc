@@ -53,6 +53,41 @@ TEST_F(PushConsumer, WaitsForSomebodyToListen) {
   EXPECT_FALSE(info().push_bound);
 }
 
+TEST_F(PushConsumer, WaitsForAReceiverThatHasEnoughPending) {
+  clients_.congested = {"deliver.x"};
+  publish(2);
+  start();
+  publish(1);
+  EXPECT_EQ(got(), Words{});
+  EXPECT_EQ(info().num_pending, 3U);
+  EXPECT_EQ(info().num_ack_pending, 0U);
+  EXPECT_GT(stream_->next_deadline(), clock_.now());  // and does not turn round and round meanwhile
+  clients_.congested.clear();
+  EXPECT_TRUE(set().awaits_receivers());
+  set().on_receivers_ready();
+  EXPECT_EQ(got(), (Words{"m1", "m2", "m3"}));
+  EXPECT_FALSE(set().awaits_receivers());
+}
+
+TEST_F(PushConsumer, DoesNotWaitForAReceiverThatIsGone) {
+  clients_.congested = {"deliver.x"};
+  publish(2);
+  start();
+  EXPECT_EQ(got(), Words{});
+  unsubscribe();
+  clients_.congested.clear();  // whose connection never said that it had caught up
+  subscribe();
+  EXPECT_EQ(got(), (Words{"m1", "m2"}));
+}
+
+TEST_F(PushConsumer, OneThatWaitsForReceiversCanBeDeleted) {
+  clients_.congested = {"deliver.x"};
+  publish(1);
+  start();
+  EXPECT_FALSE(set().remove("C").has_value());
+  EXPECT_FALSE(set().awaits_receivers());
+}
+
 TEST_F(PushConsumer, FindsOutByItselfWhoListens) {
   clients_.subscribed.erase("deliver.x");
   publish(1);

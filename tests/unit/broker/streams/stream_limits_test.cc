@@ -363,6 +363,32 @@ TEST_F(StreamLimitsTest, AFullDiskRefusesOrHoldsAndGoesOnWhenThereIsRoom) {
             R"({"stream":"ORD", "seq":)" + std::to_string(held_last + 1) + "}");
 }
 
+TEST_F(StreamLimitsTest, WhereRoomCanBeReservedAFullDiskIsToldAtOnceAndUsesNoNumber) {
+  disk_.set_reserves(true);
+  create();
+  disk_.set_capacity(disk_.total_bytes() + 1000);
+  const std::string body(100, 'x');
+  StreamSeq stored = 0;
+  while (request("ord.a", body) ==
+         R"({"stream":"ORD", "seq":)" + std::to_string(stored + 1) + "}") {
+    ++stored;
+  }
+  EXPECT_GT(stored, 0U);
+  EXPECT_EQ(output_.payloads("inbox"),
+            std::vector<std::string>{
+                R"({"error":{"code":503,"err_code":10023,"description":"insufficient resources"},)"
+                R"("stream":"ORD","seq":0})"});
+  EXPECT_EQ(store("ord.a", "x"), Outcome::kHold);
+  EXPECT_FALSE(stream_->accepts());
+  EXPECT_EQ(stream_->log().last_seq(), stored);
+  EXPECT_EQ(stream_->visible_seq(), stored);
+  disk_.set_capacity(1U << 30U);
+  advance(seconds(1));
+  EXPECT_TRUE(stream_->accepts());
+  EXPECT_EQ(request("ord.a", body),
+            R"({"stream":"ORD", "seq":)" + std::to_string(stored + 1) + "}");
+}
+
 TEST_F(StreamLimitsTest, AFailedSyncEndsTheStreamAndAnswersWhoWaits) {
   create();
   fill(1);
@@ -495,6 +521,73 @@ TEST_F(DirectGetTest, Batches) {
   EXPECT_EQ(got(multi), "1:ord.a,1,0|2:ord.b,0,1|:204 EOB,0,2");
   multi.multi_last = {"none"};
   EXPECT_EQ(got(multi), ":404 No Results");
+}
+
+// --- what the server's streams may hold together ---
+
+TEST_F(StreamLimitsTest, AllStreamsTogetherKeepWithinTheServersLimit) {
+  StoreBudget budget(store::accounted_bytes(5, 0, 4) * 3);
+  options_.file_budget = &budget;
+  create();
+  EXPECT_EQ(request("ord.1", "1111"), R"({"stream":"ORD", "seq":1})");
+  EXPECT_EQ(request("ord.1", "2222"), R"({"stream":"ORD", "seq":2})");
+  StreamConfig other = config_;
+  other.name = "OTHER";
+  other.subjects = {"other"};
+  ASSERT_FALSE(check_stream_config(other).has_value());
+  auto second = Stream::create(other, options_);
+  ASSERT_TRUE(second.has_value());
+  EXPECT_EQ((*second)->store({"other", {}, {}, "3333"}), Stream::Outcome::kStored);
+  EXPECT_EQ(request("ord.1", "4444"),
+            R"({"error":{"code":503,"err_code":10023,"description":"insufficient resources"},)"
+            R"("stream":"ORD","seq":0})");
+  EXPECT_EQ(request("ord.1", ""),
+            R"({"error":{"code":503,"err_code":10023,)"
+            R"("description":"insufficient resources"},"stream":"ORD","seq":0})")
+      << "the limit is in bytes, and a message without any takes some, too";
+  // Who does not wait for an answer waits for room, whoever makes it.
+  EXPECT_EQ(store("ord.1", "5555"), Stream::Outcome::kHold);
+  EXPECT_FALSE(stream_->accepts());
+  ASSERT_TRUE((*second)->purge({}).has_value());
+  EXPECT_EQ(budget.used(), stream_->state().bytes);
+  advance(std::chrono::seconds(1));
+  EXPECT_TRUE(stream_->accepts());
+  EXPECT_EQ(store("ord.1", "5555"), Stream::Outcome::kStored);
+  // A stream that goes gives back its share, and one that opens takes it.
+  second->reset();
+  stream_->commit();
+  const std::uint64_t used = budget.used();
+  stream_.reset();
+  EXPECT_EQ(budget.used(), 0U);
+  reopen();
+  EXPECT_EQ(budget.used(), used);
+  EXPECT_EQ(budget.used(), stream_->state().bytes);
+}
+
+TEST_F(StreamLimitsTest, TheServersLimitCountsWhatIsThere) {
+  StoreBudget budget(1U << 20U);
+  for (const auto storage : {StorageType::kFile, StorageType::kMemory}) {
+    config_.name = storage == StorageType::kFile ? "FILE" : "MEMORY";
+    config_.storage = storage;
+    config_.max_msgs_per_subject = 2;
+    config_.max_msgs = 5;
+    config_.allow_rollup_hdrs = true;
+    (storage == StorageType::kFile ? options_.file_budget : options_.memory_budget) = &budget;
+    create();
+    for (int i = 0; i < 20; ++i) {
+      store("ord." + std::to_string(i % 4), std::string(static_cast<std::size_t>(i), 'x'));
+      stream_->commit();
+      ASSERT_EQ(budget.used(), stream_->state().bytes) << i;
+    }
+    EXPECT_FALSE(stream_->delete_message(stream_->state().last_seq, false).has_value());
+    EXPECT_EQ(budget.used(), stream_->state().bytes);
+    store("ord.9", "all", {{"Nats-Rollup", "all"}});
+    stream_->commit();
+    EXPECT_EQ(stream_->state().messages, 1U);
+    EXPECT_EQ(budget.used(), stream_->state().bytes);
+    stream_.reset();
+    EXPECT_EQ(budget.used(), 0U);
+  }
 }
 
 }  // namespace
