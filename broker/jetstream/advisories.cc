@@ -86,6 +86,16 @@ class AdvisoryWriter {
     json_["ack_time"] = event.delay_ns;
     json_["deliveries"] = event.deliveries;
   }
+  void operator()(const streams::ApiAudit& event) {
+    type("advisory.v1.api_audit");
+    subject_ = streams::kAuditSubject;
+    json_["client"] = {{"acc", "$G"}, {"id", event.connection}};
+    json_["subject"] = event.subject;
+    if (!event.request.empty()) {
+      json_["request"] = event.request;
+    }
+    json_["response"] = event.response;
+  }
 
  private:
   void type(const char* name) { json_["type"] = std::string("io.nats.jetstream.") + name; }

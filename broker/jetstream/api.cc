@@ -108,13 +108,53 @@ void Api::handle(std::string_view path, const Arrival& arrival) {
   }
   errors_ += call.failed ? 1U : 0U;
   if (!call.silent) {
-    answer(call, json_text(call.json, /*pretty=*/false));
+    answer(call);
   }
 }
 
-void Api::answer(const Call& call, std::string_view text) {
+void Api::answer(const Call& call) {
+  const std::string text = json_text(call.json, /*pretty=*/false);
   if (!call.arrival.reply.empty()) {
     host_.answer(call.arrival.reply, text);
+  }
+  audit(call.arrival, text);
+}
+
+/// `call.json` says that it is done, which is true once that is on disk.
+void Api::answer_when_durable(Call& call,
+                              streams::Stream& stream,
+                              const streams::ErrorSpec& failure) {
+  struct Asked {
+    std::string subject;
+    std::string reply;
+    std::string payload;
+    Sender from;
+  };
+  call.silent = true;
+  const Arrival& arrival = call.arrival;
+  const Asked asked{std::string(arrival.subject),
+                    std::string(arrival.reply),
+                    std::string(arrival.payload),
+                    arrival.from};
+  stream.when_durable([this, asked, json = call.json, failure](const Status& status) {
+    const Arrival again{asked.subject, asked.reply, {}, asked.payload, asked.from};
+    Call late{{}, {}, {}, {}, again};
+    late.json = json;
+    if (!status.ok()) {
+      ++errors_;
+      late.json.erase("success");
+      late.refuse(make_error(failure, "the stream's disk has failed"));
+    }
+    answer(late);
+  });
+}
+
+void Api::audit(const Arrival& arrival, std::string_view response) {
+  if (output_.has_interest(streams::kAuditSubject)) {
+    output_.advisory(streams::ApiAudit{std::string(arrival.subject),
+                                       std::string(arrival.payload),
+                                       std::string(response),
+                                       arrival.from.connection});
   }
 }
 

@@ -63,7 +63,9 @@ class Api {
   std::optional<streams::ApiError> check_limits(const streams::StreamConfig& config) const;
   streams::Stream* find_stream(Call& call);
   void fail(Call& call, const streams::ErrorSpec& error);
-  void answer(const Call& call, std::string_view text);
+  void answer(const Call& call);
+  void answer_when_durable(Call& call, streams::Stream& stream, const streams::ErrorSpec& failure);
+  void audit(const Arrival& arrival, std::string_view response);
 
   void account_info(Call& call);
   void stream_create(Call& call);

@@ -100,6 +100,7 @@ void Api::message_delete(Call& call) {
     return;
   }
   call.json["success"] = true;
+  answer_when_durable(call, *stream, errors::kMessageDeleteFailed);
 }
 
 // Answered with messages, not with JSON. Who asks a stream that is not there, or does not allow it,

@@ -235,6 +235,7 @@ void Api::stream_purge(Call& call) {
   call.json.erase("purged");
   call.json["success"] = true;
   call.json["purged"] = *purged;
+  answer_when_durable(call, *stream, errors::kPurgeFailed);
 }
 
 }  // namespace feedvault::broker::jetstream

@@ -75,6 +75,7 @@ class LogCore {
   Status flush();
   Status sync();
   Status sync_written();
+  bool wants_sync() const;
   Status close();
   void abandon();
 
@@ -148,6 +149,17 @@ class LogCore {
     StreamSeq front = 0;         // all below are removed
     StreamSeq purged_front = 0;  // the same, of removals that were promised to last
   };
+  /// A removed message whose bytes are to be overwritten.
+  struct Erasure {
+    std::shared_ptr<SegmentFile> file;
+    std::uint64_t offset = 0;
+    std::uint32_t body_bytes = 0;
+  };
+  /// A segment that is out of the index, and whose file is still there.
+  struct DeadFile {
+    std::string name;
+    bool has_removals = false;
+  };
   struct Found;   // what recovery gathers
   struct Copied;  // what compaction keeps
 
@@ -190,8 +202,9 @@ class LogCore {
   // log_remove.cc
   std::uint64_t kill_below(StreamSeq seq);
   bool kill_noted(StreamSeq seq);
-  Status erase_body(const SegmentFile& file, std::uint64_t offset, std::uint32_t body_bytes);
+  Status erase_bodies(const std::vector<Erasure>& erasures);
   Status drop_dead_segments();
+  Status remove_dead_files();
   Status hand_over_removals(Segment& segment);
   Result<std::vector<StreamSeq>> needed_removals(const Segment& segment);
 
@@ -217,6 +230,7 @@ class LogCore {
   std::size_t buffer_capacity_ = 0;
   std::uint64_t room_end_ = 0;  // of what is reserved in the active segment's file
   std::vector<StreamSeq> pending_removals_;
+  std::vector<Erasure> pending_erasures_;
   std::uint64_t batch_ = 0;  // of removals that are in the buffer or the file
   StreamSeq reserved_ = 0;   // numbers below may be given out; 0: no change so far
   StreamSeq front_ = 0;
@@ -235,11 +249,15 @@ class LogCore {
   Extent flushed_ GUARDED_BY(mutex_);
   std::uint64_t durable_batch_ GUARDED_BY(mutex_) = 0;
   std::int64_t last_time_ns_ GUARDED_BY(mutex_) = 0;
+  std::vector<Erasure> erasures_ GUARDED_BY(mutex_);  // whose removals are flushed
+  std::vector<DeadFile> dead_files_ GUARDED_BY(mutex_);
   Status failure_ GUARDED_BY(mutex_);
   LogStats stats_ GUARDED_BY(mutex_);
   mutable std::vector<Damage> damage_ GUARDED_BY(mutex_);
   mutable std::set<StreamSeq> damaged_ GUARDED_BY(mutex_);  // single messages
   mutable std::pair<StreamSeq, std::int64_t> first_time_ GUARDED_BY(mutex_);
+
+  Mutex files_mutex_;  // held while dead files are removed; mutex_ may be taken meanwhile
 
   Mutex marks_mutex_;  // held while it writes; mutex_ may be taken meanwhile
   std::unique_ptr<SlotFile> sequence_file_ GUARDED_BY(marks_mutex_);

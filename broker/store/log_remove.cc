@@ -46,30 +46,36 @@ Status LogCore::remove(StreamSeq seq, MessageLog::Erase erase) {
   }
   RETURN_IF_ERROR(note_removal(seq));
   kill_noted(seq);
-  return erase == MessageLog::Erase::kYes ? erase_body(*file, offset, body_bytes) : Status();
+  if (erase == MessageLog::Erase::kYes) {
+    pending_erasures_.push_back({std::move(file), offset, body_bytes});
+  }
+  return {};
 }
 
-/// Overwrites a removed message. Its checksum is wrong from then on, which must never look like an
-/// unfinished write or like damage: first the removal and the mark of what is durable are on disk.
-Status LogCore::erase_body(const SegmentFile& file,
-                           std::uint64_t offset,
-                           std::uint32_t body_bytes) {
-  RETURN_IF_ERROR(flush());
-  RETURN_IF_ERROR(sync_written());
+/// Overwrites removed messages. Their checksums are wrong from then on, which must never look like
+/// an unfinished write or like damage: the removals are durable, and now the mark says so, too.
+Status LogCore::erase_bodies(const std::vector<Erasure>& erasures) {
+  if (erasures.empty()) {
+    return {};
+  }
   Status status;
   {
     const MutexLock lock(marks_mutex_);
     status = put_synced(synced_, true);
   }
-  const std::string zeros(std::min<std::size_t>(body_bytes, kZerosAWrite), '\0');
-  for (std::uint64_t done = 0; status.ok() && done < body_bytes; done += zeros.size()) {
-    const auto size =
-        static_cast<std::size_t>(std::min<std::uint64_t>(zeros.size(), body_bytes - done));
-    status = file.file->write_at(offset + kRecordHeaderBytes + done,
-                                 std::string_view(zeros).substr(0, size));
+  for (const Erasure& each : erasures) {
+    const std::string zeros(std::min<std::size_t>(each.body_bytes, kZerosAWrite), '\0');
+    for (std::uint64_t done = 0; status.ok() && done < each.body_bytes; done += zeros.size()) {
+      const auto size =
+          static_cast<std::size_t>(std::min<std::uint64_t>(zeros.size(), each.body_bytes - done));
+      status = each.file->file->write_at(each.offset + kRecordHeaderBytes + done,
+                                         std::string_view(zeros).substr(0, size));
+    }
   }
-  if (status.ok()) {
-    status = file.file->sync();
+  for (std::size_t i = 0; status.ok() && i < erasures.size(); ++i) {
+    if (i + 1 == erasures.size() || erasures[i + 1].file != erasures[i].file) {
+      status = erasures[i].file->file->sync();
+    }
   }
   return status.ok() ? Status() : stop(status);
 }
@@ -146,8 +152,9 @@ Result<std::uint64_t> LogCore::purge(SubjectFilter& filter, std::uint64_t keep, 
   return killed;
 }
 
-/// Removes the files of segments without a message, once whatever killed those is durable: a
-/// message that was confirmed must not go for the sake of one that is not.
+/// Takes segments without a message out of the index, once whatever killed those is durable: a
+/// message that was confirmed must not go for the sake of one that is not. Their files go at the
+/// next sync, away from the writer.
 Status LogCore::drop_dead_segments() {
   std::vector<Segment*> dead;
   {
@@ -162,36 +169,44 @@ Status LogCore::drop_dead_segments() {
     const MutexLock lock(marks_mutex_);
     durable_front = synced_.front;
   }
-  // A file's removals are needed until the files that they concern are gone for good.
+  for (Segment* const segment : dead) {
+    if (!segment->handed_over) {
+      RETURN_IF_ERROR(hand_over_removals(*segment));
+    }
+    const MutexLock lock(mutex_);
+    if (segment->killed_in_batch <= durable_batch_ && segment->killed_by_front <= durable_front) {
+      dead_files_.push_back({segment->file->name, segment->removals_count > 0});
+      index_.drop_segment(*segment);
+    }
+  }
+  return {};
+}
+
+/// In the order in which they were given up: a file's removals are needed until the files that they
+/// concern are gone for good.
+Status LogCore::remove_dead_files() {
+  const MutexLock files_lock(files_mutex_);
+  std::vector<DeadFile> files;
+  {
+    const MutexLock lock(mutex_);
+    files.swap(dead_files_);
+  }
   bool unsure = false;
   const auto make_sure = [&]() -> Status {
     const Status status = unsure ? fs_.sync_dir(dir_) : Status();
     unsure = false;
     return status.ok() ? Status() : stop(status);
   };
-  for (Segment* const segment : dead) {
-    if (segment->removals_count > 0) {
+  for (const DeadFile& file : files) {
+    if (file.has_removals) {
       RETURN_IF_ERROR(make_sure());
     }
-    if (!segment->handed_over) {
-      RETURN_IF_ERROR(hand_over_removals(*segment));
-    }
-    std::shared_ptr<SegmentFile> file;
-    {
-      const MutexLock lock(mutex_);
-      if (segment->killed_in_batch > durable_batch_ || segment->killed_by_front > durable_front) {
-        continue;
-      }
-      file = segment->file;
-    }
     FAILPOINT("store.drop");
-    const Status status = fs_.remove(dir_ + '/' + file->name);
+    const Status status = fs_.remove(dir_ + '/' + file.name);
     if (!status.ok() && status.code() != StatusCode::kNotFound) {
       return stop(status);
     }
     unsure = true;
-    const MutexLock lock(mutex_);
-    index_.drop_segment(*segment);
   }
   return make_sure();
 }

@@ -278,6 +278,10 @@ Status LogCore::flush() {
     const MutexLock lock(mutex_);
     flushed_.front = front_;
     flushed_.purged_front = purged_front_;
+    for (Erasure& each : pending_erasures_) {
+      erasures_.push_back(std::move(each));
+    }
+    pending_erasures_.clear();
   }
   return drop_dead_segments();
 }
@@ -301,22 +305,31 @@ Status LogCore::relieve_full_disk() {
       return stop(status);
     }
   }
-  return drop_dead_segments();
+  RETURN_IF_ERROR(drop_dead_segments());
+  return remove_dead_files();
 }
 
 Status LogCore::sync() {
   RETURN_IF_ERROR(flush());
   RETURN_IF_ERROR(sync_written());
-  return drop_dead_segments();
+  RETURN_IF_ERROR(drop_dead_segments());
+  return remove_dead_files();
+}
+
+bool LogCore::wants_sync() const {
+  const MutexLock lock(mutex_);
+  return !erasures_.empty() || !dead_files_.empty();
 }
 
 Status LogCore::sync_written() {
   Extent extent;
+  std::vector<Erasure> erasures;
   bool anything = false;
   {
     const MutexLock lock(mutex_);
     RETURN_IF_ERROR(failure_);
     extent = flushed_;
+    erasures.swap(erasures_);
   }
   {
     const MutexLock lock(marks_mutex_);
@@ -336,7 +349,9 @@ Status LogCore::sync_written() {
     stats_.sync_ns += took;
     stats_.sync_ns_max = std::max(stats_.sync_ns_max, took);
   }
-  return write_marks(extent);
+  RETURN_IF_ERROR(write_marks(extent));
+  RETURN_IF_ERROR(erase_bodies(erasures));
+  return remove_dead_files();
 }
 
 /// After `extent` became durable: says so to the files and to everybody. Only now may anything that

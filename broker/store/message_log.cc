@@ -74,6 +74,10 @@ Status MessageLog::close() {
   return core_->close();
 }
 
+bool MessageLog::wants_sync() const {
+  return core_->wants_sync();
+}
+
 Status MessageLog::sync_written() {
   return core_->sync_written();
 }

@@ -151,7 +151,7 @@ class MessageLog {
 
   enum class Erase : std::uint8_t {
     kNo,   // the bytes stay in the file until compaction
-    kYes,  // they are overwritten; blocks until that is durable
+    kYes,  // they are overwritten by the sync that makes the removal durable
   };
   /// kNotFound when there is no such message.
   Status remove(StreamSeq seq, Erase erase = Erase::kNo);
@@ -181,8 +181,11 @@ class MessageLog {
 
   // --- One other thread beside the writer ---
 
-  /// Makes durable what was flushed before the call.
+  /// Makes durable what was flushed before the call. Overwrites messages that are to be erased, and
+  /// removes the files of segments that hold nothing any more.
   Status sync_written();
+  /// It has something of that to do, though nothing may have been appended. Any thread.
+  bool wants_sync() const;
 
   // --- Any thread ---
 

@@ -4,11 +4,16 @@
 #include <cstring>
 
 #include "base/random.h"
+#include "broker/store/format.h"
 
 namespace feedvault::broker::streams {
 namespace {
 
 constexpr std::size_t kSlotsMin = 64;
+constexpr std::size_t kSavedHeadBytes = 24;
+constexpr std::size_t kSavedEntryBytes = 32;
+// Slots are all over the memory: they are fetched so many entries ahead.
+constexpr std::size_t kFetchAhead = 8;
 
 /// SipHash-1-3 with 128 bits of output (Aumasson, Bernstein).
 struct Sip {
@@ -125,6 +130,54 @@ void DuplicateWindow::expire_before(std::int64_t time_ns) {
     slots_ = std::vector<std::uint64_t>(kSlotsMin, kFree);
     entries_.shrink_to_fit();
   }
+}
+
+void DuplicateWindow::save(std::string& out) const {
+  std::size_t at = out.size();
+  out.resize(at + kSavedHeadBytes + entries_.size() * kSavedEntryBytes);
+  const auto put_number = [&](std::uint64_t number) {
+    store::put(out.data() + at, number);
+    at += sizeof number;
+  };
+  put_number(key_[0]);
+  put_number(key_[1]);
+  put_number(entries_.size());
+  for (const Entry& entry : entries_) {
+    put_number(entry.hash[0]);
+    put_number(entry.hash[1]);
+    put_number(entry.seq);
+    put_number(static_cast<std::uint64_t>(entry.time_ns));
+  }
+}
+
+bool DuplicateWindow::load(std::string_view saved, std::int64_t time_ns) {
+  const auto number = [&](std::size_t at) { return store::load<std::uint64_t>(saved.data() + at); };
+  if (saved.size() < kSavedHeadBytes || saved.size() % kSavedEntryBytes != kSavedHeadBytes ||
+      number(16) != saved.size() / kSavedEntryBytes) {
+    return false;
+  }
+  const Hash key{number(0), number(8)};
+  saved.remove_prefix(kSavedHeadBytes);
+  while (!saved.empty() && static_cast<std::int64_t>(number(24)) < time_ns) {
+    saved.remove_prefix(kSavedEntryBytes);
+  }
+  const std::size_t count = saved.size() / kSavedEntryBytes;
+  if (count == 0) {
+    return true;
+  }
+  key_ = key;
+  reserve(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t at = i * kSavedEntryBytes;
+    if (i + kFetchAhead < count) {
+      const Hash ahead{number(at + kFetchAhead * kSavedEntryBytes), 0};
+      __builtin_prefetch(&slots_[home_of(ahead)], 1);
+    }
+    const Entry& entry = entries_.emplace_back(Entry{
+        {number(at), number(at + 8)}, number(at + 16), static_cast<std::int64_t>(number(at + 24))});
+    put(slot_for(first_ + i, entry.hash), entry.hash);
+  }
+  return true;
 }
 
 /// Frees the first entry's slot and moves back what would not be found any more.

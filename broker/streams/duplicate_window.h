@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -30,6 +31,12 @@ class DuplicateWindow {
   void reserve(std::size_t more);
   /// Forgets what came before `time_ns`.
   void expire_before(std::int64_t time_ns);
+
+  /// Appends all that is in it to `out`, 32 bytes an id: docs/file_format.md.
+  void save(std::string& out) const;
+  /// Takes what was saved, but for what came before `time_ns`. False: it is not whole, and nothing
+  /// was taken. Requires: it is empty.
+  bool load(std::string_view saved, std::int64_t time_ns);
 
   std::size_t size() const { return entries_.size(); }
   /// When the oldest came. Requires: size() > 0.

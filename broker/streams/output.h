@@ -73,13 +73,23 @@ struct AckMetric {
   std::uint64_t deliveries = 0;
 };
 
+/// What was asked of the API, and answered. Only where somebody listens to kAuditSubject.
+struct ApiAudit {
+  std::string subject;
+  std::string request;
+  std::string response;
+  std::uint64_t connection = 0;
+};
+inline constexpr std::string_view kAuditSubject = "$JS.EVENT.ADVISORY.API";
+
 using Advisory = std::variant<StreamAction,
                               ConsumerAction,
                               ConsumerPaused,
                               MaxDeliveries,
                               MessageNaked,
                               MessageTerminated,
-                              AckMetric>;
+                              AckMetric,
+                              ApiAudit>;
 
 /// The world outside, as streams and consumers see it. Called on the thread that owns the streams,
 /// from within any of their methods; must not call back into them before it returns.

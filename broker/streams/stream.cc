@@ -1,5 +1,7 @@
 #include "broker/streams/stream.h"
 
+#include <utility>
+
 #include "broker/streams/stream_impl.h"
 
 namespace feedvault::broker::streams {
@@ -115,6 +117,10 @@ std::optional<ApiError> Stream::delete_message(StreamSeq seq, bool erase) {
 
 std::optional<ApiError> Stream::update(const StreamConfig& config) {
   return impl_->update(config);
+}
+
+void Stream::when_durable(Done done) {
+  impl_->when_durable(std::move(done));
 }
 
 Status Stream::destroy() {

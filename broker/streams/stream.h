@@ -178,12 +178,17 @@ class Stream {
 
   // --- Changing ---
 
-  /// How many messages went. Durable on return (unless the disk is full): blocks for a sync.
+  /// How many messages went. when_durable() says when that is for good.
   ApiResult<std::uint64_t> purge(const PurgeRequest& request);
-  /// Durable on return: blocks for a sync. `erase`: the bytes are overwritten, too.
+  /// The same. `erase`: the bytes are overwritten, too, before it is said to be durable.
   std::optional<ApiError> delete_message(StreamSeq seq, bool erase);
-  /// `config` has passed check_stream_update. Durable on return.
+  /// `config` has passed check_stream_update. It is durable on return: blocks for two syncs.
   std::optional<ApiError> update(const StreamConfig& config);
+  /// Calls `done` once what was purged or deleted before is durable, by a commit that this asks
+  /// for; at once for a stream in memory, or on a full disk, where nothing can be said. Not ok: the
+  /// stream has failed.
+  using Done = std::function<void(const Status&)>;
+  void when_durable(Done done);
   /// Removes everything on disk. Nothing else may be called afterwards. Requires: no commit is
   /// under way.
   Status destroy();

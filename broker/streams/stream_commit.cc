@@ -30,6 +30,7 @@ Stream::Commit Stream::Impl::begin_commit() {
   if (status.code() == StatusCode::kExhausted) {
     disk_full_ = true;
     retry_at_ = options_.clock->now() + kFullDiskRetry;
+    tell(want_durable_, {});
     return Commit::kNothing;
   }
   if (!status.ok()) {
@@ -48,9 +49,11 @@ Stream::Commit Stream::Impl::begin_commit() {
       fail(synced);
       return Commit::kNothing;
     }
+    sync_wanted_ = false;
     show(flushed_);
     return Commit::kNothing;
   }
+  sync_wanted_ = sync_wanted_ || log_->wants_sync();
   const bool interval = options_.sync == SyncPolicy::kInterval;
   if (interval) {
     show(flushed_);
@@ -65,6 +68,7 @@ Stream::Commit Stream::Impl::begin_commit() {
     return Commit::kNothing;
   }
   committing_ = true;
+  being_synced_.swap(want_durable_);
   sync_wanted_ = false;
   sync_at_ = SteadyTime::max();
   return Commit::kSync;
@@ -80,6 +84,22 @@ void Stream::Impl::end_commit(const Status& synced) {
   // A failure in between has answered everybody.
   if (failure_.ok()) {
     show(flushed_);
+  }
+  tell(being_synced_, {});
+}
+
+void Stream::Impl::when_durable(Done done) {
+  if (in_memory() || disk_full_ || !failure_.ok()) {
+    done(failure_);
+    return;
+  }
+  want_durable_.push_back(std::move(done));
+  sync_wanted_ = true;
+}
+
+void Stream::Impl::tell(std::vector<Done>& waiting, const Status& status) {
+  for (const Done& done : std::exchange(waiting, {})) {
+    done(status);
   }
 }
 
@@ -180,6 +200,8 @@ void Stream::Impl::fail(const Status& cause, const ApiError& answer_to_all) {
     send(answer);
     answers_.pop();
   }
+  tell(being_synced_, failure_);
+  tell(want_durable_, failure_);
 }
 
 }  // namespace feedvault::broker::streams

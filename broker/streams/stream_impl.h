@@ -41,6 +41,7 @@ class Stream::Impl {
   Commit begin_commit();
   void end_commit(const Status& synced);
   bool needs_commit() const;
+  void when_durable(Done done);
 
   // stream_limits.cc
   SteadyTime next_deadline() const;
@@ -81,9 +82,13 @@ class Stream::Impl {
   std::uint64_t segment_bytes() const;
   Status load_consumers();
   Status compile_transforms();
-  Status remember_ids();
   void settle_retention();
   Status remove_files();
+
+  // stream_ids.cc
+  Status remember_ids();
+  void save_ids();
+  bool load_ids(std::int64_t since_ns);
 
   // stream_publish.cc
   struct Incoming;  // a message on its way through the checks
@@ -104,6 +109,7 @@ class Stream::Impl {
   void send_answers();
   void send(const AnswerQueue::Answer& answer);
   void republish(StreamSeq first, StreamSeq last);
+  static void tell(std::vector<Done>& waiting, const Status& status);
   void fail(const Status& cause) { fail(cause, disk_failed()); }
   void fail(const Status& cause, const ApiError& answer);
   static ApiError disk_failed() {
@@ -155,8 +161,10 @@ class Stream::Impl {
   Mark flushed_;
   Mark visible_mark_;
   bool committing_ = false;
-  bool unwritten_ = false;    // appended or removed since the last flush
-  bool sync_wanted_ = false;  // also without new messages
+  bool unwritten_ = false;          // appended or removed since the last flush
+  bool sync_wanted_ = false;        // also without new messages
+  std::vector<Done> want_durable_;  // the next sync covers them
+  std::vector<Done> being_synced_;  // the one under way does
   bool disk_full_ = false;
   bool retry_due_ = false;
   SteadyTime retry_at_ = SteadyTime::max();

@@ -226,12 +226,8 @@ ApiResult<std::uint64_t> Stream::Impl::purge(const PurgeRequest& request) {
     status = log_->skip_to(request.below);
     appended_.seq = log_->last_seq();
   }
-  if (status.ok()) {
-    status = log_->sync();
-  }
   if (status.code() == StatusCode::kExhausted) {
     disk_full_ = true;
-    retry_at_ = options_.clock->now();
   } else if (!status.ok()) {
     fail(status);
     return make_error(errors::kPurgeFailed, "the stream's disk has failed");
@@ -240,9 +236,8 @@ ApiResult<std::uint64_t> Stream::Impl::purge(const PurgeRequest& request) {
     const StreamSeq end = request.below == 0 ? before.last_seq + 1 : request.below;
     removed(before.first_seq, std::min(end - 1, before.last_seq));
   }
-  if (status.ok()) {
-    show_synced();
-  }
+  unwritten_ = true;
+  retry_due_ = retry_due_ || disk_full_;  // a purge may make room on a full disk
   return *purged;
 }
 
@@ -260,14 +255,10 @@ std::optional<ApiError> Stream::Impl::delete_message(StreamSeq seq, bool erase) 
   if (status.code() == StatusCode::kNotFound) {
     return make_error(errors::kMessageDeleteFailed, "no message found");
   }
-  const Status synced = status.ok() && !erase ? log_->sync() : status;
   removed(seq, seq);
-  if (!synced.ok() && synced.code() != StatusCode::kExhausted) {
-    fail(synced);
+  if (!status.ok() && status.code() != StatusCode::kExhausted) {
+    fail(status);
     return make_error(errors::kMessageDeleteFailed, "the stream's disk has failed");
-  }
-  if (synced.ok()) {
-    show_synced();
   }
   return std::nullopt;
 }

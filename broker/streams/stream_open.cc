@@ -3,6 +3,7 @@
 //   <dir>/<name>/stream.state    configuration and when it was made
 //   <dir>/<name>/messages/       the log
 //   <dir>/<name>/consumers/      the consumers' files
+//   <dir>/<name>/ids             the duplicate window, where the stream was closed
 //
 // The state is written first and removed last: a folder without one holds nothing that anybody was
 // promised. A deletion is durable once the state says "deleted"; what is left after that goes at
@@ -209,34 +210,6 @@ Status Stream::Impl::compile_transforms() {
   return {};
 }
 
-/// The duplicate window is not stored: the messages within it say what was in it.
-Status Stream::Impl::remember_ids() {
-  if (log_->counts().with_headers == 0) {
-    return {};  // no ids: nothing need be read
-  }
-  const std::int64_t since = options_.clock->unix_ns() - config_.duplicate_window_ns;
-  ASSIGN_OR_RETURN(const StreamSeq first, log_->seq_at_time(since));
-  store::MessageReader reader(*log_, std::min(first, visible_));
-  duplicates_.reserve(
-      static_cast<std::size_t>(std::min(log_->counts().with_headers, visible_ + 1 - first)));
-  for (;;) {
-    ASSIGN_OR_RETURN(const auto message, reader.next(visible_));
-    if (!message.has_value()) {
-      break;
-    }
-    const PublishHeaders headers = read_publish_headers(message->headers);
-    last_message_id_.assign(headers.message_id);
-    if (!headers.message_id.empty() && message->time_ns >= since &&
-        config_.duplicate_window_ns > 0) {
-      duplicates_.add(headers.message_id, message->seq, message->time_ns);
-    }
-  }
-  if (duplicates_.size() > 0) {
-    forget_at_ = steady(duplicates_.oldest_ns() + config_.duplicate_window_ns);
-  }
-  return {};
-}
-
 /// Acknowledged messages that a power cut brought back go again: nobody would ever ask for them.
 void Stream::Impl::settle_retention() {
   if (config_.retention == Retention::kLimits || consumers_ == nullptr ||
@@ -291,13 +264,8 @@ std::optional<ApiError> Stream::Impl::update(const StreamConfig& config) {
   if (config_.retention == Retention::kInterest && before.retention == Retention::kLimits) {
     sweep(1);
   }
-  // What the new limits removed does not come back.
-  status = failure_.ok() ? log_->sync() : failure_;
-  if (status.ok()) {
-    show_synced();
-  } else if (status.code() != StatusCode::kExhausted) {
-    fail(status);
-  }
+  // What the new limits removed, and a power cut brings back, they remove again at the start.
+  unwritten_ = true;
   return std::nullopt;
 }
 
@@ -338,9 +306,11 @@ Status Stream::Impl::close() {
   if (!failure_.ok()) {
     return failure_;
   }
+  save_ids();
   Status status = log_->close();
   if (status.ok()) {
     show(appended_);
+    tell(want_durable_, {});
   }
   return status;
 }

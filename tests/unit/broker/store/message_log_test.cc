@@ -169,6 +169,10 @@ TEST_F(Log, ErasedBytesAreGoneFromTheFiles) {
   put("a", "SECRET");
   put("a", "third");
   ASSERT_OK(log_->remove(2, MessageLog::Erase::kYes));
+  ASSERT_OK(log_->flush());
+  EXPECT_TRUE(log_->wants_sync());
+  ASSERT_OK(log_->sync_written());
+  EXPECT_FALSE(log_->wants_sync());
   for (const std::string& path : fs_.files()) {
     EXPECT_EQ(fs_.contents(path).find("SECRET"), std::string::npos) << path;
   }

@@ -100,6 +100,7 @@ TEST_F(Reader, WhatIsRemovedIsNotServed) {
   for (StreamSeq seq = 1; seq < 50; seq += 2) {
     EXPECT_EQ(next_of(reader, 50), seq);
     ASSERT_OK(log_->remove(seq + 1, MessageLog::Erase::kYes));
+    ASSERT_OK(log_->sync());
   }
   EXPECT_EQ(next_of(reader, 50), 0U);
   EXPECT_EQ(reader.damaged(), 0U);

@@ -133,9 +133,6 @@ class Victim {
     const Status status = log_->remove(seq, erase);
     if (status.code() != StatusCode::kNotFound) {
       removing_.insert(seq);
-      if (status.ok() && erase == MessageLog::Erase::kYes) {
-        confirm();  // it syncs
-      }
     }
   }
 

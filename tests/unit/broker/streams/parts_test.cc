@@ -117,8 +117,14 @@ TEST(DuplicateWindowTest, IsAMapThatForgetsTheOldest) {
       window.expire_before(oldest);
       std::erase_if(model, [oldest](const auto& one) { return one.second.second < oldest; });
       ASSERT_EQ(window.size(), model.size());
+      std::string saved = "in front";
+      window.save(saved);
+      DuplicateWindow loaded;
+      ASSERT_TRUE(loaded.load(std::string_view(saved).substr(8), oldest + 100));
+      ASSERT_FALSE(DuplicateWindow().load(std::string_view(saved).substr(9), 0));
       for (const auto& [text, value] : model) {
         ASSERT_EQ(window.find(text), value.first);
+        ASSERT_EQ(loaded.find(text), value.second < oldest + 100 ? 0 : value.first);
       }
     }
   }

@@ -257,13 +257,29 @@ TEST_F(StreamLimitsTest, DenialsHaveTheirErrors) {
   EXPECT_EQ(stream_->purge({}).error(), (ApiError{500, 10110, "stream purge not permitted"}));
 }
 
-TEST_F(StreamLimitsTest, PurgesAndDeletionsAreDurableAtOnce) {
+TEST_F(StreamLimitsTest, PurgesAndDeletionsAreDurableWhenTheySaySo) {
   create();
   fill(5);
+  std::vector<std::string> said;
+  const auto say = [&](const char* what) {
+    stream_->when_durable([&said, what](const Status& status) {
+      said.push_back(what + std::string(status.ok() ? "" : " failed"));
+    });
+  };
   EXPECT_EQ(stream_->purge({{}, 3, 2}).error().err_code, 10003U);
   ASSERT_EQ(*stream_->purge({{}, 3, 0}), 2U);
+  say("purged");
   EXPECT_FALSE(stream_->delete_message(4, false).has_value());
+  ASSERT_EQ(stream_->begin_commit(), Stream::Commit::kSync);
   EXPECT_FALSE(stream_->delete_message(5, true).has_value());
+  say("deleted");
+  EXPECT_TRUE(said.empty());
+  stream_->end_commit(stream_->sync());
+  EXPECT_EQ(said, std::vector<std::string>{"purged"});
+  EXPECT_TRUE(stream_->needs_commit());
+  stream_->commit();
+  EXPECT_EQ(said, (std::vector<std::string>{"purged", "deleted"}));
+  EXPECT_FALSE(stream_->needs_commit());
   EXPECT_EQ(*stream_->delete_message(4, false), (ApiError{500, 10057, "no message found"}));
   disk_.cut_now(testing::PowerLossFileSystem::Mode::kForget);
   stream_.reset();
@@ -273,12 +289,21 @@ TEST_F(StreamLimitsTest, PurgesAndDeletionsAreDurableAtOnce) {
   EXPECT_EQ(stream_->state().last_seq, 5U);
   ASSERT_EQ(*stream_->purge({}), 1U);
   EXPECT_EQ(stream_->state().first_seq, 6U);
+  said.clear();
+  say("never");
+  disk_.set_fault([](testing::PowerLossFileSystem::Op op, const std::string&) {
+    return op == testing::PowerLossFileSystem::Op::kSync ? io_error("disk gone") : Status();
+  });
+  stream_->commit();
+  say("nor this");
+  EXPECT_EQ(said, (std::vector<std::string>{"never failed", "nor this failed"}));
 }
 
 TEST_F(StreamLimitsTest, APurgeBeyondTheEndMovesTheNumbers) {
   create();
   fill(2);
   ASSERT_EQ(*stream_->purge({{}, 100, 0}), 2U);
+  stream_->commit();
   EXPECT_EQ(stream_->state().first_seq, 100U);
   EXPECT_EQ(stream_->state().last_seq, 99U);
   EXPECT_EQ(request("ord.a", "x"), R"({"stream":"ORD", "seq":100})");

@@ -44,6 +44,16 @@ class StreamPowerLossTest : public StreamTest, public ::testing::WithParamInterf
     const std::string payload = id + std::string(below(300), '.');
     store("ord." + std::to_string(below(5)), payload, {{"Nats-Msg-Id", id}}, id);
     payloads_[id] = payload;
+    if (below(12) == 0) {
+      const StreamSeq first = stream_->log().counts().first_seq;
+      const StreamSeq end = first + below(20);
+      purged_below_ = std::max(purged_below_, end);
+      if (stream_->purge({{}, end, 0}).has_value()) {
+        stream_->when_durable([this, end](const Status& status) {
+          gone_below_ = std::max(gone_below_, status.ok() ? end : 0);
+        });
+      }
+    }
   }
 
   void note_answers() {
@@ -78,7 +88,11 @@ class StreamPowerLossTest : public StreamTest, public ::testing::WithParamInterf
   void expect_all_there() {
     ASSERT_TRUE(stream_->recovery().damage.empty()) << stream_->recovery().damage[0].what;
     store::ReadBuffer buffer;
+    ASSERT_GE(stream_->state().first_seq, gone_below_) << "what was purged is back";
     for (const auto& [seq, id] : answered_) {
+      if (seq < purged_below_) {
+        continue;
+      }
       const auto message = stream_->get(seq, buffer);
       ASSERT_TRUE(message.has_value()) << "message " << seq << " is lost";
       ASSERT_EQ(message->payload, payloads_[id]) << "message " << seq;
@@ -88,6 +102,9 @@ class StreamPowerLossTest : public StreamTest, public ::testing::WithParamInterf
     for (int i = 0; i < 5 && !answered_.empty(); ++i) {
       auto one = answered_.begin();
       std::advance(one, static_cast<std::ptrdiff_t>(below(answered_.size())));
+      if (one->first < purged_below_) {
+        continue;
+      }
       ASSERT_EQ(store("ord.1", "again", {{"Nats-Msg-Id", one->second}}),
                 Stream::Outcome::kDuplicate);
     }
@@ -97,6 +114,8 @@ class StreamPowerLossTest : public StreamTest, public ::testing::WithParamInterf
   std::map<std::string, std::string> payloads_;  // by id
   std::map<StreamSeq, std::string> answered_;    // numbers to ids
   std::uint64_t published_ = 0;
+  StreamSeq purged_below_ = 0;  // these may be gone
+  StreamSeq gone_below_ = 0;    // and these must be
 };
 
 TEST_P(StreamPowerLossTest, KeepsWhatItAnswered) {

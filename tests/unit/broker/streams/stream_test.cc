@@ -80,6 +80,62 @@ std::string refusal(int code, int err_code, const std::string& text) {
          std::to_string(err_code) + R"(,"description":")" + text + R"("},"stream":"ORD","seq":0})";
 }
 
+TEST_F(PublishTest, TheWindowIsReadBackAfterAStopAndOnlyWhereItFits) {
+  const auto publish = [&](const std::string& id) {
+    return store("ord.a", id, {{"Nats-Msg-Id", id}});
+  };
+  const auto stop = [&] {
+    stream_->commit();
+    ASSERT_TRUE(stream_->close().ok());
+    stream_.reset();
+  };
+  create();
+  publish("one");
+  publish("two");
+  stream_->commit();
+  // Ids of messages that are gone can only come from the file.
+  ASSERT_FALSE(stream_->delete_message(1, false).has_value());
+  stop();
+  const std::string ids = disk_.contents("/streams/ORD/ids");
+  reopen();
+  EXPECT_EQ(publish("one"), Outcome::kDuplicate);
+  EXPECT_EQ(publish("two"), Outcome::kDuplicate);
+  EXPECT_EQ(request("ord.a", "x", {{"Nats-Expected-Last-Msg-Id", "two"}, {"Nats-Msg-Id", "last"}}),
+            R"({"stream":"ORD", "seq":3})");
+  // One of another time knows nothing of what came later: the messages do.
+  stop();
+  disk_.set_contents("/streams/ORD/ids", ids);
+  reopen();
+  EXPECT_EQ(publish("last"), Outcome::kDuplicate);
+  EXPECT_EQ(publish("one"), Outcome::kStored);
+  // A damaged one counts for nothing, wherever it is damaged.
+  stop();
+  const std::string whole = disk_.contents("/streams/ORD/ids");
+  for (std::size_t at = 0; at < whole.size(); ++at) {
+    std::string bad = whole;
+    bad[at] = static_cast<char>(bad[at] ^ 1);
+    disk_.set_contents("/streams/ORD/ids", at % 2 == 0 ? bad : whole.substr(0, at));
+    reopen();
+    ASSERT_EQ(publish("last"), Outcome::kDuplicate) << at;
+    ASSERT_EQ(publish("one"), Outcome::kDuplicate) << at;
+    ASSERT_TRUE(stream_->close().ok());
+    ASSERT_EQ(disk_.contents("/streams/ORD/ids").size(), whole.size());
+  }
+}
+
+TEST_F(PublishTest, TheWindowIsReadFromTheMessagesAfterAKill) {
+  create();
+  EXPECT_EQ(store("ord.a", "1", {{"Nats-Msg-Id", "one"}}), Outcome::kStored);
+  stream_->commit();
+  ASSERT_TRUE(stream_->close().ok());
+  reopen();
+  EXPECT_EQ(store("ord.a", "2", {{"Nats-Msg-Id", "two"}}), Outcome::kStored);
+  stream_->commit();
+  reopen();  // without a close
+  EXPECT_EQ(store("ord.a", "1", {{"Nats-Msg-Id", "one"}}), Outcome::kDuplicate);
+  EXPECT_EQ(store("ord.a", "2", {{"Nats-Msg-Id", "two"}}), Outcome::kDuplicate);
+}
+
 TEST_F(PublishTest, ExpectationsAreCheckedWithExactTexts) {
   config_.max_msg_size = 200;
   create();

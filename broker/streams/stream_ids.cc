@@ -1,0 +1,111 @@
+// The duplicate window across a restart. A clean stop writes it into a file, which is worth nothing
+// once another message is stored: then, and whenever it is not whole, the ids are read from the
+// messages again. So it need not be durable, and nobody has to remove it.
+
+#include <algorithm>
+
+#include "broker/store/crc32c.h"
+#include "broker/store/format.h"
+#include "broker/streams/stream_impl.h"
+
+namespace feedvault::broker::streams {
+namespace {
+
+constexpr std::string_view kIdsName = "/ids";
+constexpr std::string_view kIdsMagic = "FVIDSET1";
+constexpr std::size_t kIdsHeadBytes = 32;
+constexpr std::size_t kCheckedFrom = 12;
+
+}  // namespace
+
+//   0  magic  8 | checksum of what follows  4 | bytes of the last id  4
+//  16  when the stream was made  8 | last number  8 | the last id | the window
+void Stream::Impl::save_ids() {
+  if (in_memory() || (log_->counts().with_headers == 0 && duplicates_.size() == 0)) {
+    return;
+  }
+  std::string text(kIdsHeadBytes, '\0');
+  kIdsMagic.copy(text.data(), kIdsMagic.size());
+  store::put(text.data() + 12, static_cast<std::uint32_t>(last_message_id_.size()));
+  store::put(text.data() + 16, static_cast<std::uint64_t>(created_ns_));
+  store::put(text.data() + 24, log_->last_seq());
+  text += last_message_id_;
+  duplicates_.save(text);
+  store::put(text.data() + 8, store::crc32c(0, std::string_view(text).substr(kCheckedFrom)));
+  const auto file = options_.fs->create(dir_ + std::string(kIdsName));
+  if (file.has_value()) {
+    // Not whole: then it is of no use, and its checksum says so.
+    static_cast<void>((*file)->write_at(0, text));
+  }
+}
+
+/// False: there is none that fits.
+bool Stream::Impl::load_ids(std::int64_t since_ns) {
+  if (in_memory() || !log_->recovery().clean) {
+    return false;
+  }
+  const auto file = options_.fs->open(dir_ + std::string(kIdsName));
+  if (!file.has_value()) {
+    return false;
+  }
+  const auto size = (*file)->size();
+  if (!size.has_value() || *size < kIdsHeadBytes) {
+    return false;
+  }
+  std::vector<char> bytes(static_cast<std::size_t>(*size));
+  const auto got = (*file)->read_at(0, bytes);
+  if (!got.has_value() || *got != bytes.size()) {
+    return false;
+  }
+  std::string_view text(bytes.data(), bytes.size());
+  const auto id_bytes = store::load<std::uint32_t>(text.data() + 12);
+  if (text.substr(0, kIdsMagic.size()) != kIdsMagic ||
+      store::load<std::uint32_t>(text.data() + 8) != store::crc32c(0, text.substr(kCheckedFrom)) ||
+      store::load<std::uint64_t>(text.data() + 16) != static_cast<std::uint64_t>(created_ns_) ||
+      store::load<std::uint64_t>(text.data() + 24) != log_->last_seq() ||
+      id_bytes > text.size() - kIdsHeadBytes) {
+    return false;
+  }
+  text.remove_prefix(kIdsHeadBytes);
+  if (!duplicates_.load(text.substr(id_bytes), since_ns)) {
+    return false;
+  }
+  last_message_id_.assign(text.substr(0, id_bytes));
+  return true;
+}
+
+/// What was in the duplicate window: as the last run left it, or else as the messages say.
+Status Stream::Impl::remember_ids() {
+  const std::int64_t since = options_.clock->unix_ns() - config_.duplicate_window_ns;
+  if (load_ids(since)) {
+    if (duplicates_.size() > 0) {
+      forget_at_ = steady(duplicates_.oldest_ns() + config_.duplicate_window_ns);
+    }
+    return {};
+  }
+  if (log_->counts().with_headers == 0) {
+    return {};  // no ids: nothing need be read
+  }
+  ASSIGN_OR_RETURN(const StreamSeq first, log_->seq_at_time(since));
+  store::MessageReader reader(*log_, std::min(first, visible_));
+  duplicates_.reserve(
+      static_cast<std::size_t>(std::min(log_->counts().with_headers, visible_ + 1 - first)));
+  for (;;) {
+    ASSIGN_OR_RETURN(const auto message, reader.next(visible_));
+    if (!message.has_value()) {
+      break;
+    }
+    const PublishHeaders headers = read_publish_headers(message->headers);
+    last_message_id_.assign(headers.message_id);
+    if (!headers.message_id.empty() && message->time_ns >= since &&
+        config_.duplicate_window_ns > 0) {
+      duplicates_.add(headers.message_id, message->seq, message->time_ns);
+    }
+  }
+  if (duplicates_.size() > 0) {
+    forget_at_ = steady(duplicates_.oldest_ns() + config_.duplicate_window_ns);
+  }
+  return {};
+}
+
+}  // namespace feedvault::broker::streams
