@@ -300,10 +300,10 @@ void ConsumerSet::flush() {
 void ConsumerSet::flush_before_output() {
   std::vector<Consumer*> consumers = std::exchange(unflushed_, {});
   consumers.insert(consumers.end(), touched_.begin(), touched_.end());
-  flush(std::move(consumers));
+  flush(consumers);
 }
 
-void ConsumerSet::flush(std::vector<Consumer*> consumers) {
+void ConsumerSet::flush(const std::vector<Consumer*>& consumers) {
   for (Consumer* const consumer : consumers) {
     if (!consumer->needs_flush()) {
       continue;

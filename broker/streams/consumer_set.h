@@ -116,7 +116,7 @@ class ConsumerSet final : public StreamConsumers, private ConsumerWatch {
   void touched(Consumer& consumer) override { touched_.push_back(&consumer); }
   void awaits_receivers(Consumer& consumer) override { awaiting_.push_back(&consumer); }
   void settle() const;
-  void flush(std::vector<Consumer*> consumers);
+  void flush(const std::vector<Consumer*>& consumers);
   Consumer& insert(std::unique_ptr<Consumer> consumer);
   Status open_all();
   ApiResult<Created> update(Consumer& consumer, const ConsumerConfig& config);

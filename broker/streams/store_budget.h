@@ -10,6 +10,7 @@ namespace feedvault::broker::streams {
 class StoreBudget {
  public:
   explicit StoreBudget(std::uint64_t bytes_max) : bytes_max_(bytes_max) {}
+  ~StoreBudget() = default;
   StoreBudget(const StoreBudget&) = delete;
   StoreBudget& operator=(const StoreBudget&) = delete;
 
