@@ -21,6 +21,9 @@ Feedvault records every message of your feeds exactly once in MySQL and serves i
   bash run.sh sql [-e QUERY]   the catalogue's SQL prompt, or one query (read-only user)
   bash run.sh tail FEED [--from new|first|SEQ|TIME] [--json] [--count N]
                                subscribes to a feed and prints it
+  bash run.sh history FEED [--from FROM] [--to TO] [--format ndjson|csv|table] [FIELD=VALUE ...]
+                               prints what the table holds of a feed
+  bash run.sh verify FEED      compares table and stream, message by message
   bash run.sh quarantine list|show|export|requeue ...
                                what could not be catalogued
   bash run.sh logs [NAME] [-f] logs of all processes or of one
@@ -248,7 +251,7 @@ main() {
       load_existing
       "${MODE}_tool" status "${ARGUMENTS[@]}"
       ;;
-    tail | quarantine)
+    tail | history | verify | quarantine)
       load_existing
       "${MODE}_tool" "$COMMAND" "${ARGUMENTS[@]}"
       ;;

@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "base/config.h"
-#include "base/status.h"
+#include "base/result.h"
+#include "client/feed_join.h"
+#include "storage/catalogue_reader.h"
 
 namespace feedvault::cli {
 
@@ -21,10 +23,29 @@ struct TailOptions {
   std::string from = "new";
   bool json = false;
   std::uint64_t count = 0;  // 0: until stopped
+  bool history = true;      // false: what the stream does not hold any more is left out
 };
 /// Until `count` messages are printed, SIGINT, SIGTERM, or a closed stdout. Requires that these
 /// signals are blocked in every thread.
 int tail(const Config& config, const TailOptions& options);
+
+/// What the table holds of a feed, from a position or time to another, both included.
+struct HistoryOptions {
+  std::string feed;
+  std::string from = "first";
+  std::string to;                    // empty: what is there now
+  std::string format = "ndjson";     // ndjson, csv, table
+  std::vector<std::string> filters;  // FIELD=VALUE, all of them
+};
+int history(const Config& config, const HistoryOptions& options);
+
+/// Compares table and feed stream, message by message. kExitOk: both are whole and say the same.
+struct VerifyOptions {
+  std::string feed;
+  std::string from = "first";
+  std::string to;
+};
+int verify(const Config& config, const VerifyOptions& options);
 
 struct StatusOptions {
   bool json = false;
@@ -53,6 +74,13 @@ int report(const std::string& what, const Status& problem);
 
 /// The feed of that name; when there is none, says so with the names that exist.
 const FeedConfig* find_feed(const Config& config, const std::string& name);
+
+/// The positions of [from, to], given as "first", a position or a time, in what the table holds;
+/// kInvalidArgument for anything else. An empty `to`: the table's last.
+Result<SeqRange> find_range(storage::CatalogueReader& table,
+                            const FeedConfig& feed,
+                            const std::string& from,
+                            const std::string& to);
 
 /// For people's eyes: no control characters, cut to `bytes_max`.
 std::string printable(const std::string& text, std::size_t bytes_max = 200);

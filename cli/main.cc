@@ -29,8 +29,41 @@ void add_tail(CLI::App& app, Command& chosen) {
   command->add_flag("--json", options->json, "one JSON object a line");
   command->add_option("--count", options->count, "end after so many messages")
       ->check(CLI::PositiveNumber);
+  command->add_flag(
+      "!--no-history", options->history, "leave out what the stream does not hold any more");
   command->callback([&chosen, options] {
     chosen = [options](const Config& config) { return tail(config, *options); };
+  });
+}
+
+void add_history(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<HistoryOptions>();
+  CLI::App* command =
+      app.add_subcommand("history", "print what the table holds of a feed, decoded");
+  command->add_option("feed", options->feed, "the feed: events, executions ...")->required();
+  command->add_option("filters",
+                      options->filters,
+                      "FIELD=VALUE: only messages whose fields have these values (symbol=EURUSD)");
+  command->add_option(
+      "--from", options->from, "first, a position (4711) or a time (2026-11-21T20:48:54Z)");
+  command->add_option("--to", options->to, "a position or a time, included; else what is there");
+  command->add_option("--format", options->format, "ndjson, csv or table (ndjson)")
+      ->check(CLI::IsMember({"ndjson", "csv", "table"}));
+  command->callback([&chosen, options] {
+    chosen = [options](const Config& config) { return history(config, *options); };
+  });
+}
+
+void add_verify(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<VerifyOptions>();
+  CLI::App* command = app.add_subcommand(
+      "verify", "compare table and stream, message by message; exit code 0: all is as it must be");
+  command->add_option("feed", options->feed, "the feed: events, executions ...")->required();
+  command->add_option(
+      "--from", options->from, "first, a position (4711) or a time (2026-11-21T20:48:54Z)");
+  command->add_option("--to", options->to, "a position or a time, included; else what is there");
+  command->callback([&chosen, options] {
+    chosen = [options](const Config& config) { return verify(config, *options); };
   });
 }
 
@@ -93,6 +126,8 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   Command chosen;
   add_tail(app, chosen);
+  add_history(app, chosen);
+  add_verify(app, chosen);
   add_status(app, chosen);
   add_quarantine(app, chosen);
   try {

@@ -111,6 +111,7 @@ int tail(const Config& config, const TailOptions& options) {
   SubscribeOptions subscription;
   subscription.feed = feed->name;
   subscription.start = *start;
+  subscription.history = options.history;
   std::uint64_t printed = 0;  // the callback's thread only
   const Status subscribed = (*service)->subscribe(subscription, [&](const FeedMessage& message) {
     if (!writer.add(printer.line(message))) {

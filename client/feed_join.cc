@@ -48,7 +48,7 @@ FeedJoin::Step FeedJoin::step() {
 FeedJoin::Step FeedJoin::choose_side() {
   const bool live_serves = live_known_ && next() >= live_.first;
   if (live_serves && handover_ == kOpenEnd) {
-    handover_ = handover_seq();  // the live side was unknown until now
+    handover_ = 0;  // the live side was unknown until now
   }
   const bool table_may_serve = options_.history && !table_ended_ && next() >= table_next_;
   if (live_serves && (next() >= handover_ || !table_may_serve)) {

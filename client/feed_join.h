@@ -28,7 +28,8 @@ struct SeqRange {
 ///     case Step::kLive:     // Offer the live side's messages from join.next() on, with
 ///                           // offer_live(). There is none yet? It will come there: wait for it.
 ///     case Step::kHistory:  // Read a page of join.history_range(), offer_history() each message,
-///                           // then history_read(page.next_seq, page.end), and step() again.
+///                           // then history_read(page.next_seq, page.end), and step() again. When
+///                           // it cannot be read: table_away(), and step() again.
 ///     case Step::kGap:      // Tell the reader that join.gap() is lost; pass_gap(); step() again.
 ///     case Step::kWait:     // After a while: live_holds(), ask_table_again(), step().
 ///   }
@@ -76,7 +77,9 @@ class FeedJoin {
   void live_holds(const SeqRange& range);
   /// Nobody knows: the stream is missing, or cannot be asked. The table is read meanwhile.
   void live_unknown() { live_known_ = false; }
-  /// The table may have grown since it ended.
+  /// The table cannot be read: what the live side has, comes from there; the rest is waited for.
+  void table_away() { table_ended_ = true; }
+  /// The table may have grown since it ended, or be back.
   void ask_table_again() { table_ended_ = false; }
 
   Step step();
@@ -113,7 +116,7 @@ class FeedJoin {
   std::uint64_t table_next_ = 0;  // nor has the table in [next(), table_next_)
   std::uint64_t handover_ = 0;    // 0: live. Else history is read up to here
   bool live_known_ = false;
-  bool table_ended_ = false;  // before next(), when it was last read
+  bool table_ended_ = false;  // before next(), when it was last read; or it could not be read
 };
 
 }  // namespace feedvault

@@ -1,5 +1,6 @@
 #include "client/feed_subscription.h"
 
+#include <algorithm>
 #include <exception>
 #include <random>
 
@@ -31,22 +32,25 @@ std::int64_t feed_time_us(const std::optional<std::string_view>& header, std::in
 FeedSubscription::FeedSubscription(nats::Connection& connection,
                                    SubscribeOptions options,
                                    StreamService::Callback callback,
-                                   std::function<void(const Gap&)> on_gap)
+                                   const StreamService::Options& hooks)
     : connection_(connection),
       jetstream_(connection, kApiTimeout),
       options_(std::move(options)),
       stream_("FEED_" + options_.feed),
       callback_(std::move(callback)),
-      on_gap_(std::move(on_gap)),
+      hooks_(hooks),
       decoder_(make_feed_decoder(options_.feed, options_.schema)),
       backoff_(kFirstWait, kLongestWait, std::random_device()()) {}
 
 FeedSubscription::~FeedSubscription() {
   stop_.request_stop();
   {
-    MutexLock lock(reader_mutex_);
+    MutexLock lock(readers_mutex_);
     if (reader_ != nullptr) {
       reader_->cancel();
+    }
+    if (history_ != nullptr) {
+      history_->cancel();
     }
   }
   if (thread_.joinable()) {
@@ -54,21 +58,23 @@ FeedSubscription::~FeedSubscription() {
   }
 }
 
+void FeedSubscription::begin(std::uint64_t last, bool from_oldest) {
+  join_.emplace(last, FeedJoin::Options{.history = options_.history, .from_oldest = from_oldest});
+}
+
 Status FeedSubscription::start() {
   switch (options_.start.kind()) {
     case Start::Kind::kStored: {
       ASSIGN_OR_RETURN(const auto stored, options_.positions->load(options_.feed));
-      last_ = stored.value_or(0);
-      gap_is_news_ = stored.has_value();
-      position_ = *last_;
+      begin(stored.value_or(0), /*from_oldest=*/!stored.has_value());
+      position_ = join_->last();
       break;
     }
     case Start::Kind::kFirst:
-      last_ = 0;
-      gap_is_news_ = false;
+      begin(0, /*from_oldest=*/true);
       break;
     case Start::Kind::kSeq:
-      last_ = options_.start.seq() == 0 ? 0 : options_.start.seq() - 1;
+      begin(std::max<std::uint64_t>(1, options_.start.seq()) - 1, /*from_oldest=*/false);
       break;
     case Start::Kind::kNew:
       if (connection_.connected()) {
@@ -87,63 +93,74 @@ Status FeedSubscription::start() {
 }
 
 Status FeedSubscription::resolve_start() {
-  if (last_) {
+  if (join_) {
     return {};
   }
-  if (options_.start.kind() == Start::Kind::kTime) {
-    return resolve_time();
-  }
+  return options_.start.kind() == Start::Kind::kTime ? resolve_time() : resolve_new();
+}
+
+Status FeedSubscription::resolve_new() {
   const auto info = jetstream_.stream_info(stream_);
   if (info) {
-    last_ = info->last_seq;
+    begin(new_is_all_ ? info->first_seq - 1 : info->last_seq, /*from_oldest=*/false);
   } else if (info.error().code() == StatusCode::kNotFound) {
-    last_ = 0;  // all that will be in it is new
-    gap_is_news_ = false;
+    new_is_all_ = true;
   }
   return info.status();
 }
 
 Status FeedSubscription::resolve_time() {
-  const std::int64_t time_ns = options_.start.time_us() * 1000;
-  ASSIGN_OR_RETURN(const std::uint64_t first,
-                   jetstream_.seq_at_time(stream_, time_ns, [](const nats::StoredMessage& stored) {
-                     return 1000 * feed_time_us(stored.header("Feed-Timestamp"), stored.time_ns);
-                   }));
+  const auto time_of = [](const nats::StoredMessage& stored) {
+    return feed_time_us(stored.header("Feed-Timestamp"), stored.time_ns);
+  };
+  const std::int64_t time_us = options_.start.time_us();
   ASSIGN_OR_RETURN(const nats::StreamInfo info, jetstream_.stream_info(stream_));
-  if (first == info.first_seq && first > 1 && info.messages > 0) {
-    ASSIGN_OR_RETURN(const nats::StoredMessage oldest, jetstream_.get_message(stream_, first));
-    if (feed_time_us(oldest.header("Feed-Timestamp"), oldest.time_ns) > options_.start.time_us()) {
-      report_gap(1, first - 1);
-    }
+  // Does the stream reach back so far? Only then it can say where the time is.
+  bool reaches_back = info.first_seq <= 1;
+  if (!reaches_back && info.messages > 0) {
+    ASSIGN_OR_RETURN(const nats::StoredMessage oldest,
+                     jetstream_.get_message(stream_, info.first_seq));
+    // With the very same time, others may be before it.
+    reaches_back = time_of(oldest) < time_us || (time_of(oldest) == time_us && !options_.history);
   }
-  last_ = first - 1;
+  if (!reaches_back && options_.history) {
+    ASSIGN_OR_RETURN(NatsHistory* const table, history());
+    ASSIGN_OR_RETURN(const std::uint64_t first, table->seq_at_time(options_.feed, time_us));
+    begin(first - 1, /*from_oldest=*/false);
+    return {};
+  }
+  ASSIGN_OR_RETURN(const std::uint64_t first,
+                   jetstream_.seq_at_time(stream_, time_us * 1000, [&](const auto& stored) {
+                     return 1000 * time_of(stored);
+                   }));
+  if (!reaches_back && info.messages > 0) {
+    report_gap({.first = 1, .last = first - 1});
+  }
+  begin(first - 1, /*from_oldest=*/false);
   return {};
 }
 
-Status FeedSubscription::open_reader() {
-  RETURN_IF_ERROR(resolve_start());
-  ASSIGN_OR_RETURN(const nats::StreamInfo info, jetstream_.stream_info(stream_));
-  if (info.last_seq < *last_) {
+Status FeedSubscription::look_at_stream() {
+  const auto info = jetstream_.stream_info(stream_);
+  if (!info) {
+    join_->live_unknown();
+    return info.error();
+  }
+  if (info->last_seq < join_->last()) {
     log_->warn(
         "feed stream is behind our position, waiting for it to be refilled "
         "feed={} last_seq={} position={}",
         options_.feed,
-        info.last_seq,
-        *last_);
+        info->last_seq,
+        join_->last());
   }
-  nats::ReaderOptions options;
-  options.window_messages = options_.max_in_flight;
-  auto reader = nats::StreamReader::open(connection_, stream_, *last_ + 1, options);
-  if (!reader) {
-    return reader.error();
-  }
-  set_reader(std::move(*reader));
+  join_->live_holds({.first = info->first_seq, .last = info->last_seq});
   return {};
 }
 
 void FeedSubscription::set_reader(std::unique_ptr<nats::StreamReader> reader) {
   {
-    MutexLock lock(reader_mutex_);
+    MutexLock lock(readers_mutex_);
     reader_.swap(reader);
     if (reader_ != nullptr && stop_.stop_requested()) {
       reader_->cancel();
@@ -152,39 +169,122 @@ void FeedSubscription::set_reader(std::unique_ptr<nats::StreamReader> reader) {
   // The old one goes here, outside of the lock.
 }
 
+Result<NatsHistory*> FeedSubscription::history() {
+  if (history_ == nullptr) {
+    ASSIGN_OR_RETURN(auto opened, NatsHistory::open(connection_, {}));
+    MutexLock lock(readers_mutex_);
+    history_ = std::move(opened);
+    if (stop_.stop_requested()) {
+      history_->cancel();
+    }
+  }
+  return history_.get();
+}
+
+void FeedSubscription::close_history() {
+  std::unique_ptr<NatsHistory> old;
+  MutexLock lock(readers_mutex_);
+  old.swap(history_);
+}
+
 void FeedSubscription::run() {
-  while (!stopping()) {
-    if (const Status status =
-            connection_.connected() ? open_reader() : unavailable("no connection to the broker");
-        !status.ok()) {
-      // Once per problem. What the connection suffers, it has logged itself.
-      if (connection_.connected() && status.message() != last_problem_) {
-        last_problem_ = status.message();
-        log_->warn("cannot read the feed yet, trying again feed={} problem={}",
-                   options_.feed,
-                   last_problem_);
-      }
-      stop_.wait_for(backoff_.next());
+  while (!stopping() && !ended_) {
+    const Status status =
+        connection_.connected() ? read_round() : unavailable("no connection to the broker");
+    set_reader(nullptr);
+    if (status.ok() || stopping()) {
       continue;
     }
-    last_problem_.clear();
-    backoff_.reset();
-    const bool end = read();
-    set_reader(nullptr);
-    if (end) {
-      break;
-    }
+    set_phase(Phase::kWaiting, status.message());
     stop_.wait_for(backoff_.next());
   }
   save();
 }
 
-bool FeedSubscription::read() {
-  bool fetching = true;
-  for (;;) {
-    if (stop_.stop_requested()) {
-      return true;
+void FeedSubscription::set_phase(Phase phase, const std::string& why) {
+  if (phase == phase_ && why == waits_for_) {
+    return;
+  }
+  phase_ = phase;
+  waits_for_ = why;
+  // What the connection suffers, it has logged itself.
+  if (phase == Phase::kWaiting && connection_.connected()) {
+    log_->warn("cannot read the feed yet, trying again feed={} problem={}", options_.feed, why);
+  } else {
+    log_->info("feed is read feed={} phase={}", options_.feed, phase_name(phase));
+  }
+  if (hooks_.on_phase) {
+    hooks_.on_phase(options_.feed, phase, why);
+  }
+}
+
+Status FeedSubscription::read_round() {
+  RETURN_IF_ERROR(resolve_start());
+  const Status stream = look_at_stream();
+  // The table can be read all the same.
+  if (!stream.ok() && (stream.code() != StatusCode::kNotFound || !options_.history)) {
+    return stream;
+  }
+  join_->ask_table_again();
+  while (!stopping() && !ended_) {
+    switch (join_->step()) {
+      case FeedJoin::Step::kLive:
+        return read_live();
+      case FeedJoin::Step::kHistory:
+        if (Status status = read_history(); !status.ok()) {
+          join_->table_away();
+          if (join_->step() != FeedJoin::Step::kLive) {
+            return stream.ok() ? status : status.with_context(stream.message());
+          }
+        }
+        break;
+      case FeedJoin::Step::kGap:
+        pass_gap();
+        break;
+      case FeedJoin::Step::kWait:
+        return unavailable("neither the feed stream nor the table has message " +
+                           std::to_string(join_->next()) + " yet");
     }
+  }
+  return {};
+}
+
+Status FeedSubscription::read_history() {
+  ASSIGN_OR_RETURN(NatsHistory* const table, history());
+  const HistoryRequest request{.range = join_->history_range()};
+  ASSIGN_OR_RETURN(const HistoryPage page, table->read_page(options_.feed, request));
+  set_phase(Phase::kHistory);
+  backoff_.reset();
+  for (const HistoryMessage& message : page.messages) {
+    FeedMessage out;
+    out.position = {.feed = options_.feed, .seq = message.seq};
+    out.timestamp_us = message.timestamp_us;
+    out.id = message.id;
+    out.data = message.data;
+    if (stop_.stop_requested() || !take(out, /*live=*/false)) {
+      return {};
+    }
+  }
+  join_->history_read(page.next_seq, page.end);
+  return {};
+}
+
+Status FeedSubscription::open_reader() {
+  nats::ReaderOptions options;
+  options.window_messages = options_.max_in_flight;
+  ASSIGN_OR_RETURN(auto reader,
+                   nats::StreamReader::open(connection_, stream_, join_->next(), options));
+  set_reader(std::move(reader));
+  close_history();
+  set_phase(Phase::kLive);
+  backoff_.reset();
+  return {};
+}
+
+Status FeedSubscription::read_live() {
+  RETURN_IF_ERROR(open_reader());
+  bool fetching = true;
+  while (!stop_.stop_requested()) {
     if (draining_ && fetching) {
       fetching = false;
       reader_->stop_fetching();
@@ -192,48 +292,66 @@ bool FeedSubscription::read() {
     const SteadyTime now = std::chrono::steady_clock::now();
     auto message = reader_->next(fetching ? now + kLook : now);
     if (message) {
-      if (!deliver(*message)) {
-        return true;
+      if (!take_live(*message)) {
+        return {};
       }
       continue;
     }
-    switch (message.error().code()) {
-      case StatusCode::kTimeout:
-        if (!fetching || !save()) {
-          return true;
-        }
-        break;
-      case StatusCode::kCancelled:
+    if (message.error().code() == StatusCode::kTimeout) {
+      if (!fetching || !save()) {
+        ended_ = true;
+        return {};
+      }
+    } else if (message.error().code() == StatusCode::kCancelled) {
+      return {};
+    } else {
+      log_->info("reading interrupted, opening again feed={} reason={}",
+                 options_.feed,
+                 message.error().message());
+      stop_.wait_for(backoff_.next());
+      return {};
+    }
+  }
+  return {};
+}
+
+bool FeedSubscription::take_live(const nats::StreamMessage& message) {
+  FeedMessage out;
+  out.position = {.feed = options_.feed, .seq = message.stream_seq};
+  out.timestamp_us = feed_time_us(message.message.header("Feed-Timestamp"), message.time_ns);
+  out.id = message.message.header("Feed-Id").value_or(std::string_view());
+  out.data = message.message.payload();
+  return take(out, /*live=*/true);
+}
+
+bool FeedSubscription::take(FeedMessage& message, bool live) {
+  const std::uint64_t seq = message.position.seq;
+  for (;;) {
+    switch (live ? join_->offer_live(seq) : join_->offer_history(seq)) {
+      case FeedJoin::Verdict::kRepeat:
         return true;
-      default:
-        log_->info("reading interrupted, opening again feed={} reason={}",
-                   options_.feed,
-                   message.error().message());
-        return stopping();
+      case FeedJoin::Verdict::kDeliver:
+        ended_ = !deliver(message);
+        return !ended_;
+      case FeedJoin::Verdict::kStop:
+        break;
+    }
+    const std::uint64_t next = join_->next();
+    if (join_->step() == FeedJoin::Step::kGap) {
+      pass_gap();
+    } else if (join_->next() == next) {
+      return false;  // the other side may have what is missing
     }
   }
 }
 
-bool FeedSubscription::deliver(const nats::StreamMessage& message) {
-  const std::uint64_t seq = message.stream_seq;
-  if (seq <= *last_) {
-    return true;
-  }
-  if (seq > *last_ + 1 && gap_is_news_) {
-    report_gap(*last_ + 1, seq - 1);
-  }
-  gap_is_news_ = true;
-  FeedMessage out;
-  out.position = {.feed = options_.feed, .seq = seq};
-  out.timestamp_us = feed_time_us(message.message.header("Feed-Timestamp"), message.time_ns);
-  out.id = message.message.header("Feed-Id").value_or(std::string_view());
-  out.data = message.message.payload();
-  out.decoded = decoder_ == nullptr ? nullptr : decoder_->decode(out.data);
-  if (!call(out)) {
+bool FeedSubscription::deliver(FeedMessage& message) {
+  message.decoded = decoder_ == nullptr ? nullptr : decoder_->decode(message.data);
+  if (!call(message)) {
     return false;
   }
-  last_ = seq;
-  position_.store(seq);
+  join_->delivered();
+  position_.store(join_->last());
   ++unsaved_;
   return unsaved_ < options_.save_every || save();
 }
@@ -263,7 +381,7 @@ bool FeedSubscription::save() {
   Backoff backoff(kFirstWait, kLongestWait, std::random_device()());
   std::string problem;
   for (;;) {
-    const Status status = options_.positions->save(options_.feed, *last_);
+    const Status status = options_.positions->save(options_.feed, join_->last());
     if (status.ok()) {
       unsaved_ = 0;
       return true;
@@ -272,7 +390,7 @@ bool FeedSubscription::save() {
       problem = status.message();
       log_->error("position cannot be saved, delivery waits position={}:{} problem={}",
                   options_.feed,
-                  *last_,
+                  join_->last(),
                   status.to_string());
     }
     if (stopping() || stop_.wait_for(backoff.next())) {
@@ -281,13 +399,18 @@ bool FeedSubscription::save() {
   }
 }
 
-void FeedSubscription::report_gap(std::uint64_t first, std::uint64_t last) {
-  log_->warn("the stream does not hold these messages any more feed={} first={} last={}",
+void FeedSubscription::pass_gap() {
+  report_gap(join_->gap());
+  join_->pass_gap();
+}
+
+void FeedSubscription::report_gap(const SeqRange& gap) {
+  log_->warn("these messages are gone for good feed={} first={} last={}",
              options_.feed,
-             first,
-             last);
-  if (on_gap_) {
-    on_gap_({.feed = options_.feed, .first = first, .last = last});
+             gap.first,
+             gap.last);
+  if (hooks_.on_gap) {
+    hooks_.on_gap({.feed = options_.feed, .first = gap.first, .last = gap.last});
   }
 }
 

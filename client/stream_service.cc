@@ -18,7 +18,7 @@ bool is_feed_name(std::string_view name) {
 class StreamServiceImpl final : public StreamService {
  public:
   StreamServiceImpl(std::unique_ptr<nats::Connection> connection, Options options)
-      : connection_(std::move(connection)), on_gap_(std::move(options.on_gap)) {}
+      : connection_(std::move(connection)), hooks_(std::move(options)) {}
 
   Status subscribe(const SubscribeOptions& options, Callback callback) override {
     if (!is_feed_name(options.feed)) {
@@ -37,7 +37,7 @@ class StreamServiceImpl final : public StreamService {
       return {StatusCode::kDuplicate, "feed " + options.feed + " is subscribed to already"};
     }
     auto subscription =
-        std::make_shared<FeedSubscription>(*connection_, options, std::move(callback), on_gap_);
+        std::make_shared<FeedSubscription>(*connection_, options, std::move(callback), hooks_);
     RETURN_IF_ERROR(subscription->start());
     slot = std::move(subscription);
     return {};
@@ -80,13 +80,27 @@ class StreamServiceImpl final : public StreamService {
 
  private:
   std::unique_ptr<nats::Connection> connection_;
-  const std::function<void(const Gap&)> on_gap_;
+  const Options hooks_;
   mutable Mutex mutex_;
   // After the connection, so that they go before it.
   std::map<std::string, std::shared_ptr<FeedSubscription>> subscriptions_ GUARDED_BY(mutex_);
 };
 
 }  // namespace
+
+std::string_view phase_name(Phase phase) {
+  switch (phase) {
+    case Phase::kStarting:
+      return "starting";
+    case Phase::kHistory:
+      return "history";
+    case Phase::kLive:
+      return "live";
+    case Phase::kWaiting:
+      return "waiting";
+  }
+  return "";
+}
 
 Result<std::unique_ptr<StreamService>> StreamService::connect(const NatsConfig& config,
                                                               Options options) {

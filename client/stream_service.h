@@ -44,7 +44,7 @@ class Start {
   enum class Kind : std::uint8_t { kNew, kFirst, kSeq, kTime, kStored };
 
   static Start at_new() { return Start(Kind::kNew, 0); }      // what comes from now on
-  static Start at_first() { return Start(Kind::kFirst, 0); }  // the oldest there is
+  static Start at_first() { return Start(Kind::kFirst, 0); }  // the table's first
   static Start at_seq(std::uint64_t seq) {
     return Start(Kind::kSeq, static_cast<std::int64_t>(seq));
   }
@@ -64,14 +64,24 @@ class Start {
   std::int64_t value_;
 };
 
-/// Messages [first, last] of a feed that the stream does not hold any more. (After a start at a
-/// time older than the stream, the range is all that it lost; some of it may be older than the
-/// time.)
+/// Messages [first, last] of a feed that will never come: the stream does not hold them any more,
+/// and the table says that it does not have them either. (Without history: that the stream does not
+/// hold; after a start at a time older than the stream, some of them may be older than the time.)
 struct Gap {
   std::string feed;
   std::uint64_t first = 0;
   std::uint64_t last = 0;
 };
+
+/// Where a subscription's messages come from just now.
+enum class Phase : std::uint8_t {
+  kStarting,  // nowhere yet
+  kHistory,   // the table: what the stream does not hold any more
+  kLive,      // the stream
+  kWaiting,   // nowhere: broker, stream, history service or the table's end is away; it goes on
+};
+/// "starting", "history", "live", "waiting".
+std::string_view phase_name(Phase phase);
 
 struct SubscribeOptions {
   std::string feed;  // "events"
@@ -84,12 +94,17 @@ struct SubscribeOptions {
   /// Saving at every message is exact and slow; with more, a crash repeats up to so many messages.
   /// What is unsaved is saved when the feed is silent for a moment, and at the end.
   std::uint32_t save_every = 1;
+  /// What the stream does not hold any more comes from the table, through the history service of
+  /// feedvault-gateway; while none answers, delivery waits for it. False: it is reported as a Gap,
+  /// and delivery goes on behind it.
+  bool history = true;
   /// Makes FeedMessage::decoded for feeds other than our two; not owned, may be null.
   const MessageSchema* schema = nullptr;
 };
 
-/// Subscribes to feeds, live and from the past, each message once and in order: seq + 1 after seq,
-/// across lost connections, broker restarts and recreated streams. Reconnects for ever.
+/// Subscribes to feeds, live and from any point of the past, each message once and in order: seq +
+/// 1 after seq, across lost connections, broker restarts, recreated streams and the end of the
+/// stream's retention. Reconnects for ever.
 ///
 ///   auto service = StreamService::connect(config.nats, {});
 ///   (*service)->subscribe({.feed = "events", .start = Start::at_first()},
@@ -105,6 +120,10 @@ class StreamService {
     std::function<void(nats::ConnectionState, const std::string& detail)> on_state;
     /// Messages that are gone for good; delivery goes on behind them. Called on the feed's thread.
     std::function<void(const Gap&)> on_gap;
+    /// A feed's phase has changed; `why` is what kWaiting waits for, in words, and empty otherwise.
+    /// Called on the feed's thread.
+    std::function<void(const std::string& feed, Phase phase, const std::string& why)> on_phase =
+        nullptr;
   };
 
   /// Succeeds also while the broker is away: delivery starts when it can be reached.

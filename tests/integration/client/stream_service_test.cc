@@ -35,12 +35,14 @@ class StreamServiceTest : public ::testing::Test {
     SubscribeOptions options;
     options.feed = "events";
     options.start = start;
+    options.history = history_;
     return service.subscribe(options, got_.callback());
   }
 
   NatsServer server_;
   FeedStream feed_{server_.config(), "events"};
   Collector got_;
+  bool history_ = true;
 };
 
 TEST_F(StreamServiceTest, DeliversFromTheFirstOnAndThenLive) {
@@ -101,7 +103,8 @@ TEST_F(StreamServiceTest, StartsAtATimeOfTheMessagesNotOfTheirStorage) {
   }
 }
 
-TEST_F(StreamServiceTest, ATimeBeforeAllThatIsLeftReportsTheGap) {
+TEST_F(StreamServiceTest, WithoutHistoryATimeBeforeAllThatIsLeftReportsTheGap) {
+  history_ = false;
   feed_.publish(1, 20);
   ASSERT_TRUE(feed_.jetstream().purge_below(feed_.name(), 11).ok());
   auto service = connect();
@@ -111,7 +114,8 @@ TEST_F(StreamServiceTest, ATimeBeforeAllThatIsLeftReportsTheGap) {
   EXPECT_EQ(got_.gaps(), (std::vector<std::pair<std::uint64_t, std::uint64_t>>{{1, 10}}));
 }
 
-TEST_F(StreamServiceTest, WhatRetentionTookIsReportedAndDeliveryGoesOn) {
+TEST_F(StreamServiceTest, WithoutHistoryWhatRetentionTookIsReportedAndDeliveryGoesOn) {
+  history_ = false;
   feed_.publish(1, 20);
   ASSERT_TRUE(feed_.jetstream().purge_below(feed_.name(), 11).ok());
   auto service = connect();
@@ -121,7 +125,8 @@ TEST_F(StreamServiceTest, WhatRetentionTookIsReportedAndDeliveryGoesOn) {
   EXPECT_EQ(got_.gaps(), (std::vector<std::pair<std::uint64_t, std::uint64_t>>{{3, 10}}));
 }
 
-TEST_F(StreamServiceTest, FirstMeansTheOldestThereIsAndIsNoGap) {
+TEST_F(StreamServiceTest, WithoutHistoryFirstMeansTheStreamsOldestAndIsNoGap) {
+  history_ = false;
   feed_.publish(1, 20);
   ASSERT_TRUE(feed_.jetstream().purge_below(feed_.name(), 11).ok());
   auto service = connect();
@@ -131,7 +136,8 @@ TEST_F(StreamServiceTest, FirstMeansTheOldestThereIsAndIsNoGap) {
   EXPECT_TRUE(got_.gaps().empty());
 }
 
-TEST_F(StreamServiceTest, AMessageDeletedInTheMiddleIsAGapOfOne) {
+TEST_F(StreamServiceTest, WithoutHistoryAMessageDeletedInTheMiddleIsAGapOfOne) {
+  history_ = false;
   feed_.publish(1, 5);
   ASSERT_TRUE(feed_.connection().request({.subject = "$JS.API.STREAM.MSG.DELETE.FEED_events",
                                           .reply = {},

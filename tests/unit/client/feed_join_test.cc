@@ -125,6 +125,25 @@ TEST(FeedJoin, ATableThatEndsTooEarlyIsWaitedFor) {
   EXPECT_EQ(join.step(), Step::kLive);
 }
 
+TEST(FeedJoin, ATableThatIsAwayHoldsNothingUpThatIsLive) {
+  FeedJoin join(0, Options());
+  join.live_holds({101, 4000});
+  ASSERT_EQ(join.step(), Step::kHistory);
+  join.table_away();
+  EXPECT_EQ(join.step(), Step::kWait);
+  join.ask_table_again();
+  ASSERT_EQ(join.step(), Step::kHistory);
+  read_table(join, 1, 100, /*end=*/false);
+  ASSERT_EQ(join.step(), Step::kHistory) << "not to be at the very edge";
+  join.table_away();
+  EXPECT_EQ(join.step(), Step::kLive);
+
+  FeedJoin stream_was_away(100, Options());
+  ASSERT_EQ(stream_was_away.step(), Step::kHistory);
+  stream_was_away.live_holds({1, 150});
+  EXPECT_EQ(stream_was_away.step(), Step::kLive);
+}
+
 TEST(FeedJoin, TheOldestThereIsIsNoGap) {
   FeedJoin join(0, {.from_oldest = true});
   join.live_holds({31, 40});
@@ -276,7 +295,13 @@ class Model {
         break;
       case Step::kHistory:
         ASSERT_TRUE(history_);
-        read_history();
+        if (one_in(6)) {
+          join_.table_away();
+          const bool live = !told_unknown_ && live_.count(join_.next()) == 1;
+          EXPECT_FALSE(live && join_.step() != Step::kLive) << join_.next();
+        } else {
+          read_history();
+        }
         break;
       case Step::kGap:
         take_gap();

@@ -1,0 +1,291 @@
+#include "client/nats_history.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "client/history_wire.h"
+
+namespace feedvault {
+namespace {
+
+namespace wire = history_wire;
+
+std::optional<std::uint64_t> number_of(std::optional<std::string_view> text) {
+  std::uint64_t value = 0;
+  if (!text) {
+    return std::nullopt;
+  }
+  const char* const end = text->data() + text->size();
+  const auto [after, error] = std::from_chars(text->data(), end, value);
+  return error == std::errc() && after == end ? std::optional(value) : std::nullopt;
+}
+
+/// A time that can be read back in nanoseconds: from 1970, before which nothing was captured, to
+/// the end of 2261.
+std::string time_text(std::int64_t unix_us) {
+  constexpr std::int64_t kYear2262 = 9'214'646'400'000'000;
+  return format_rfc3339_us(std::clamp<std::int64_t>(unix_us, 0, kYear2262 - 1));
+}
+
+/// Data messages always say their seq; what ends an answer does not.
+bool ends_answer(const nats::Message& message) {
+  return message.payload().empty() && !message.header(wire::kFeedSeq);
+}
+
+Status error_of(const nats::Message& last) {
+  if (last.status() == "503") {
+    return unavailable(
+        "no history service answers; messages that the feed stream does not hold any more come "
+        "from feedvault-gateway: start it");
+  }
+  const auto code = number_of(last.header(wire::kErrorCode));
+  if (!code) {
+    return {};
+  }
+  const std::string text =
+      "history: " + std::string(last.header(wire::kError).value_or("unknown error"));
+  return *code == 404 ? not_found(text) : *code == 400 ? invalid_argument(text) : unavailable(text);
+}
+
+Result<HistoryMessage> history_message(const nats::Message& message) {
+  const auto seq = number_of(message.header(wire::kFeedSeq));
+  const auto time = message.header(wire::kFeedTimestamp);
+  const auto id = message.header(wire::kFeedId);
+  const auto time_ns = time ? parse_rfc3339_ns(*time) : Result<std::int64_t>(not_found("time"));
+  if (!seq || !time_ns || !id) {
+    return protocol_error("history: a message without Feed-Seq, Feed-Id or Feed-Timestamp");
+  }
+  return HistoryMessage{.seq = *seq,
+                        .timestamp_us = *time_ns / 1000,
+                        .id = std::string(*id),
+                        .data = std::string(message.payload()),
+                        .body = {}};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<NatsHistory>> NatsHistory::open(nats::Connection& connection,
+                                                       const Options& options) {
+  std::unique_ptr<NatsHistory> history(new NatsHistory(connection, options));
+  NatsHistory* const raw = history.get();
+  ASSIGN_OR_RETURN(history->subscription_,
+                   connection.subscribe(
+                       raw->inbox_ + ".*",
+                       [raw](nats::Message message) { raw->arrive(std::move(message)); },
+                       [raw] { raw->connection_lost(); }));
+  return history;
+}
+
+void NatsHistory::arrive(nats::Message message) {
+  const std::string_view subject = message.subject();
+  const auto id = subject.size() > inbox_.size() + 1 ? number_of(subject.substr(inbox_.size() + 1))
+                                                     : std::nullopt;
+  const bool last = ends_answer(message);
+  {
+    MutexLock lock(mutex_);
+    const auto found = id ? answers_.find(*id) : answers_.end();
+    if (found == answers_.end()) {
+      return;  // of a page that was given up
+    }
+    ++arrivals_;
+    Answer& answer = found->second;
+    if (!last && answer.messages.size() < answer.messages_max) {
+      answer.messages.push_back(std::move(message));
+      return;
+    }
+    answer.ended = last;
+    answer.lost = !last;  // more than we asked for: not a service of ours
+    answer.last = std::move(message);
+  }
+  arrived_.notify_one();
+}
+
+void NatsHistory::connection_lost() {
+  {
+    MutexLock lock(mutex_);
+    for (auto& [id, answer] : answers_) {
+      answer.lost = true;
+    }
+  }
+  arrived_.notify_one();
+}
+
+void NatsHistory::cancel() {
+  {
+    MutexLock lock(mutex_);
+    cancelled_ = true;
+  }
+  arrived_.notify_one();
+}
+
+Result<std::uint64_t> NatsHistory::ask(const std::string& feed,
+                                       const std::string& request,
+                                       std::size_t messages_max) {
+  const std::uint64_t id = ++last_id_;
+  {
+    MutexLock lock(mutex_);
+    answers_[id].messages_max = messages_max;
+  }
+  const std::string subject = wire::kSubjectPrefix + feed;
+  const std::string reply = inbox_ + "." + std::to_string(id);
+  const Status sent =
+      connection_.publish({.subject = subject, .reply = reply, .headers = {}, .payload = request});
+  if (!sent.ok()) {
+    MutexLock lock(mutex_);
+    answers_.erase(id);
+    return sent;
+  }
+  return id;
+}
+
+Result<NatsHistory::Answer> NatsHistory::wait(std::uint64_t id) {
+  MutexLock lock(mutex_);
+  std::uint64_t arrivals = arrivals_;
+  SteadyTime deadline = std::chrono::steady_clock::now() + options_.silence_max;
+  const auto found = answers_.find(id);
+  while (!cancelled_ && !found->second.lost && !found->second.ended) {
+    if (arrived_.wait_until(mutex_, deadline)) {
+      continue;
+    }
+    if (arrivals == arrivals_) {
+      return timeout_error("the history service has not answered in time");
+    }
+    arrivals = arrivals_;
+    deadline = std::chrono::steady_clock::now() + options_.silence_max;
+  }
+  if (cancelled_) {
+    return cancelled("reading history was cancelled");
+  }
+  if (!found->second.ended) {
+    return unavailable("reading history was interrupted");
+  }
+  Answer answer = std::move(found->second);
+  answers_.erase(found);
+  RETURN_IF_ERROR(error_of(answer.last));
+  if (number_of(answer.last.header(wire::kMessages)) != answer.messages.size()) {
+    return unavailable("messages of a history page were lost on their way");
+  }
+  if (!answer.last.header(wire::kNextSeq)) {
+    return protocol_error("history: the answer does not say where to go on");
+  }
+  return answer;
+}
+
+Result<NatsHistory::Answer> NatsHistory::ask_and_wait(const std::string& feed,
+                                                      const std::string& request) {
+  ASSIGN_OR_RETURN(const std::uint64_t id, ask(feed, request, 0));
+  auto answer = wait(id);
+  MutexLock lock(mutex_);
+  answers_.erase(id);
+  return answer;
+}
+
+void NatsHistory::forget_pages() {
+  pages_.clear();
+  ahead_ = 1;
+  MutexLock lock(mutex_);
+  answers_.clear();
+}
+
+Status NatsHistory::ask_ahead(const HistoryRequest& request) {
+  std::uint64_t first = pages_.empty() ? request.range.first : pages_.back().range.last + 1;
+  while (pages_.size() < ahead_ && first <= request.range.last) {
+    const std::uint64_t last = std::min(request.range.last, first + messages_ - 1);
+    ASSIGN_OR_RETURN(
+        const std::uint64_t id,
+        ask(feed_,
+            fmt::format(R"({{"from_seq":{},"to_seq":{},"max_messages":{},"max_bytes":{}}})",
+                        first,
+                        last,
+                        messages_,
+                        request.bytes_max),
+            messages_));
+    pages_.push_back({.id = id, .range = {.first = first, .last = last}});
+    first = last + 1;
+  }
+  return {};
+}
+
+Result<HistoryPage> NatsHistory::read_page(const std::string& feed, const HistoryRequest& request) {
+  if (request.range.empty() || request.messages_max == 0) {
+    return HistoryPage{.messages = {}, .next_seq = request.range.first};
+  }
+  if (feed != feed_ || pages_.empty() || pages_.front().range.first != request.range.first) {
+    forget_pages();
+    feed_ = feed;
+  }
+  messages_ = messages_ == 0 ? request.messages_max : std::min(messages_, request.messages_max);
+  auto page = take_page(request);
+  if (!page) {
+    forget_pages();
+  }
+  return page;
+}
+
+Result<HistoryPage> NatsHistory::take_page(const HistoryRequest& request) {
+  RETURN_IF_ERROR(ask_ahead(request));
+  const Asked asked = pages_.front();
+  ASSIGN_OR_RETURN(const Answer answer, wait(asked.id));
+  pages_.pop_front();
+  HistoryPage page;
+  page.messages.reserve(answer.messages.size());
+  page.next_seq = asked.range.first;
+  for (const nats::Message& message : answer.messages) {
+    ASSIGN_OR_RETURN(HistoryMessage taken, history_message(message));
+    if (taken.seq < page.next_seq || taken.seq > asked.range.last) {
+      return protocol_error("history: message " + std::to_string(taken.seq) + " is out of order");
+    }
+    page.next_seq = taken.seq + 1;
+    page.messages.push_back(std::move(taken));
+  }
+  page.end = answer.last.header(wire::kPage) == wire::kEnd;
+  page.next_seq =
+      std::max(page.next_seq, number_of(answer.last.header(wire::kNextSeq)).value_or(0));
+  adapt(asked.range, page, request);
+  return page;
+}
+
+// How much to ask for next, now that it is seen what came.
+void NatsHistory::adapt(const SeqRange& asked,
+                        const HistoryPage& page,
+                        const HistoryRequest& request) {
+  if (page.end || page.next_seq != asked.last + 1) {
+    // What is under way does not follow: the table ends or has a hole, or the page's bytes did.
+    forget_pages();
+    if (!page.end && page.next_seq <= asked.last) {
+      messages_ = std::max<std::size_t>(1, page.messages.size() / 4 * 3);
+    }
+    return;
+  }
+  ahead_ = std::min(ahead_ + 1, options_.pages_ahead);
+  std::size_t bytes = 0;
+  for (const HistoryMessage& message : page.messages) {
+    bytes += message.id.size() + message.data.size();
+  }
+  if (bytes < request.bytes_max / 2) {
+    messages_ = std::min(messages_ * 2, request.messages_max);
+  }
+}
+
+Result<std::uint64_t> NatsHistory::seq_at_time(const std::string& feed, std::int64_t timestamp_us) {
+  ASSIGN_OR_RETURN(
+      const Answer answer,
+      ask_and_wait(
+          feed, fmt::format(R"({{"from_time":"{}","max_messages":0}})", time_text(timestamp_us))));
+  return number_of(answer.last.header(wire::kNextSeq)).value_or(1);
+}
+
+Result<SeqRange> NatsHistory::held(const std::string& feed) {
+  ASSIGN_OR_RETURN(const Answer answer, ask_and_wait(feed, R"({"max_messages":0})"));
+  const auto first = number_of(answer.last.header(wire::kFirstSeq));
+  const auto last = number_of(answer.last.header(wire::kLastSeq));
+  if (!first || !last) {
+    return protocol_error("history: the answer does not say what the table holds");
+  }
+  return SeqRange{.first = *first, .last = *last};
+}
+
+}  // namespace feedvault

@@ -1,0 +1,94 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "client/history_source.h"
+#include "client/nats/connection.h"
+
+namespace feedvault {
+
+/// History from the service on feed.history.<feed>. While one page is taken, the next ones are on
+/// their way: pages that follow each other come faster than a round trip each. At most
+/// `pages_ahead` pages are in memory, whatever the caller does.
+class NatsHistory final : public HistorySource {
+ public:
+  struct Options {
+    std::size_t pages_ahead = 3;
+    /// With nothing arriving for so long, a page is given up: kTimeout.
+    std::chrono::milliseconds silence_max{5000};
+  };
+
+  /// `connection` must outlive it.
+  static Result<std::unique_ptr<NatsHistory>> open(nats::Connection& connection,
+                                                   const Options& options);
+  ~NatsHistory() override = default;
+  NatsHistory(const NatsHistory&) = delete;
+  NatsHistory& operator=(const NatsHistory&) = delete;
+
+  /// kUnavailable when no service listens, or it has no database just now.
+  Result<HistoryPage> read_page(const std::string& feed, const HistoryRequest& request) override;
+  Result<std::uint64_t> seq_at_time(const std::string& feed, std::int64_t timestamp_us) override;
+  Result<SeqRange> held(const std::string& feed) override;
+
+  /// Calls return kCancelled from now on, also one that waits. Any thread.
+  void cancel();
+
+ private:
+  /// A request, and what has come of its answer.
+  struct Answer {
+    std::size_t messages_max = 0;
+    std::vector<nats::Message> messages;
+    nats::Message last;  // the one that ends it
+    bool ended = false;
+    bool lost = false;  // with the connection
+  };
+  struct Asked {
+    std::uint64_t id = 0;
+    SeqRange range;
+  };
+
+  NatsHistory(nats::Connection& connection, const Options& options)
+      : connection_(connection), options_(options), inbox_(connection.new_inbox()) {}
+
+  void arrive(nats::Message message);
+  void connection_lost();
+  Result<std::uint64_t> ask(const std::string& feed,
+                            const std::string& request,
+                            std::size_t messages_max);
+  Result<Answer> wait(std::uint64_t id);
+  Result<Answer> ask_and_wait(const std::string& feed, const std::string& request);
+  Status ask_ahead(const HistoryRequest& request);
+  Result<HistoryPage> take_page(const HistoryRequest& request);
+  void adapt(const SeqRange& asked, const HistoryPage& page, const HistoryRequest& request);
+  void forget_pages();
+
+  nats::Connection& connection_;
+  const Options options_;
+  const std::string inbox_;
+
+  // The caller's thread.
+  std::string feed_;          // of the pages
+  std::deque<Asked> pages_;   // in the feed's order, without holes
+  std::size_t ahead_ = 1;     // how many pages are to be under way
+  std::size_t messages_ = 0;  // of one page; fewer than asked for where messages are large
+  std::uint64_t last_id_ = 0;
+
+  Mutex mutex_;
+  CondVar arrived_;
+  std::map<std::uint64_t, Answer> answers_
+      GUARDED_BY(mutex_);  // by id; what is not in it is dropped
+  std::uint64_t arrivals_ GUARDED_BY(mutex_) = 0;
+  bool cancelled_ GUARDED_BY(mutex_) = false;
+
+  std::unique_ptr<nats::Subscription> subscription_;  // last: its handler uses what is above
+};
+
+}  // namespace feedvault
