@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <regex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -225,6 +226,12 @@ class Asker {
     return next();
   }
 
+  void publish(const std::string& subject) { client_.send("PUB " + subject + " 0\r\n\r\n"); }
+  void listen(const std::string& subject) {
+    client_.send("SUB " + subject + " 2\r\nPING\r\n");
+    EXPECT_EQ(client_.receive_until("PONG\r\n"), "PONG\r\n");
+  }
+
   /// One more message, or "".
   std::string next() {
     while (true) {
@@ -375,6 +382,72 @@ TEST(JetStreamWire, SaysAtOnceWhatNobodyAnswers) {
   EXPECT_NE(error("$JS.API.STREAM.SNAPSHOT.A", "{}"), 0);
   EXPECT_NE(error("$JS.API.STREAM.CREATE.M", R"({"name":"M","mirror":{"name":"A"}})"), 0);
   EXPECT_NE(error("$JS.API.STREAM.CREATE.M", R"({"name":"M","sources":[{"name":"A"}]})"), 0);
+}
+
+// What was done and what was asked, once each.
+TEST(JetStreamWire, AdvisoriesTellOnceWhatHappened) {
+  const std::vector<WireRequest> requests = {
+      {"$JS.API.STREAM.CREATE.S", R"({"name":"S","subjects":["s"]})"},
+      {"$JS.API.STREAM.INFO.S", ""},
+      {"$JS.API.STREAM.INFO.NOPE", ""},
+      {"s", "x"},
+      {"$JS.API.STREAM.MSG.DELETE.S", R"({"seq":1})"},
+      {"$JS.API.STREAM.UPDATE.S", R"({"name":"S","subjects":["s","t"]})"},
+      {"$JS.API.STREAM.DELETE.S", ""},
+  };
+  const std::multiset<std::string> expected = {
+      "$JS.EVENT.ADVISORY.STREAM.CREATED.S create",
+      "$JS.EVENT.ADVISORY.STREAM.UPDATED.S modify",
+      "$JS.EVENT.ADVISORY.STREAM.DELETED.S delete",
+      R"(API $JS.API.STREAM.CREATE.S {"name":"S","subjects":["s"]} stream_create_response)",
+      "API $JS.API.STREAM.INFO.S  stream_info_response",
+      "API $JS.API.STREAM.INFO.NOPE  stream_info_response",
+      R"(API $JS.API.STREAM.MSG.DELETE.S {"seq":1} stream_msg_delete_response)",
+      R"(API $JS.API.STREAM.UPDATE.S {"name":"S","subjects":["s","t"]} stream_update_response)",
+      "API $JS.API.STREAM.DELETE.S  stream_delete_response",
+  };
+  const feedvault::testing::TempDir folder;
+  for (const ServerKind kind : {ServerKind::kOurs, ServerKind::kReference}) {
+    const bool ours = kind == ServerKind::kOurs;
+    SCOPED_TRACE(ours ? "ours" : "nats-server");
+    ServerProgram server(
+        kind, "jetstream { store_dir: \"" + folder.file(ours ? "ours" : "reference") + "\" }");
+    Asker client(server.port());
+    Asker listener(server.port());
+    listener.listen("$JS.EVENT.ADVISORY.>");
+    for (const WireRequest& request : requests) {
+      ASSERT_NE(client.ask(request), "");
+    }
+    std::multiset<std::string> told;
+    while (told.size() < expected.size()) {
+      const std::string frame = listener.next();
+      ASSERT_NE(frame, "");
+      if (frame.rfind("MSG inbox ", 0) == 0) {
+        continue;  // the other one's
+      }
+      const std::string subject = frame.substr(4, frame.find(' ', 4) - 4);
+      const auto json = nlohmann::json::parse(
+          frame.substr(frame.find("\r\n") + 2), nullptr, /*allow_exceptions=*/false);
+      if (subject == "$JS.EVENT.ADVISORY.API") {
+        EXPECT_EQ(json.value("type", ""), "io.nats.jetstream.advisory.v1.api_audit");
+        const auto response =
+            nlohmann::json::parse(json.value("response", ""), nullptr, /*allow_exceptions=*/false);
+        std::string type = response.value("type", "");
+        type = type.substr(type.rfind('.') + 1);
+        told.insert(fmt::format(
+            "API {} {} {}", json.value("subject", ""), json.value("request", ""), type));
+      } else {
+        told.insert(subject + " " + json.value("action", ""));
+      }
+    }
+    EXPECT_EQ(told, expected);
+    client.publish("$JS.EVENT.ADVISORY.END");
+    std::string end = listener.next();
+    while (end.rfind("MSG inbox ", 0) == 0) {
+      end = listener.next();
+    }
+    EXPECT_EQ(end.rfind("MSG $JS.EVENT.ADVISORY.END ", 0), 0U) << end;
+  }
 }
 
 struct OddPull {
