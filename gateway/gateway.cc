@@ -10,6 +10,7 @@
 #include "client/nats/connection.h"
 #include "client/stream_service.h"
 #include "gateway/feed.h"
+#include "gateway/history_service.h"
 #include "gateway/http/access.h"
 #include "gateway/http/server.h"
 #include "gateway/limits.h"
@@ -50,6 +51,7 @@ class GatewayImpl final : public Gateway {
       feed->stop();
     }
     service_.reset();
+    history_.reset();
     pool_.stop();
     server_.reset();
   }
@@ -62,6 +64,11 @@ class GatewayImpl final : public Gateway {
                            site_.handle(request, std::move(respond));
                          },
                          metrics_));
+    HistoryService::Options history;
+    history.nats = config_.nats;
+    history.mysql = config_.mysql;
+    history.feeds = config_.feeds;
+    ASSIGN_OR_RETURN(history_, HistoryService::start(history, metrics_));
     return {};
   }
 
@@ -113,6 +120,7 @@ class GatewayImpl final : public Gateway {
   Watch watch_;
   const Site site_;
   std::unique_ptr<Server> server_;
+  std::unique_ptr<HistoryService> history_;  // to NATS clients
 };
 
 }  // namespace

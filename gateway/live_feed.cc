@@ -180,6 +180,7 @@ Status LiveFeed::try_to_subscribe() {
   SubscribeOptions options;
   options.feed = feed_.name();
   options.start = Start::at_seq(next);
+  options.history = false;  // readers of the ring read the table themselves
   RETURN_IF_ERROR(service_.subscribe(options, [this](const FeedMessage& message) {
     ring_.push(message.position.seq, message.timestamp_us, message.id, message.data);
     if (ring_.has_waiters() && !wake_posted_.exchange(true)) {
