@@ -67,12 +67,12 @@ TEST_F(HistoryCommandTest, PrintsARangeInItsFormatsAndFilters) {
   batch.message("bad", "\xff");
   commit(*writer(), batch);
 
-  const auto json = lines_in(feedvault({"history", "events", "--from", "6"}).output);
-  ASSERT_EQ(json.size(), 2U);
-  EXPECT_EQ(nlohmann::json::parse(json[0]).at("seq"), 6);
-  EXPECT_EQ(nlohmann::json::parse(json[0]).at("body").at("sport"), "GOLF");
-  EXPECT_TRUE(nlohmann::json::parse(json[1]).at("body").is_null());
-  EXPECT_TRUE(nlohmann::json::parse(json[1]).contains("error"));
+  const auto rows = lines_in(feedvault({"history", "events", "--from", "6"}).output);
+  ASSERT_EQ(rows.size(), 2U);
+  EXPECT_EQ(nlohmann::json::parse(rows[0]).at("seq"), 6);
+  EXPECT_EQ(nlohmann::json::parse(rows[0]).at("body").at("sport"), "GOLF");
+  EXPECT_TRUE(nlohmann::json::parse(rows[1]).at("body").is_null());
+  EXPECT_TRUE(nlohmann::json::parse(rows[1]).contains("error"));
 
   const auto csv = lines_in(
       feedvault({"history", "events", "--to", "4", "--format", "csv", "sport=GOLF"}).output);
