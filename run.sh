@@ -274,7 +274,7 @@ command_test() {
   install_packages test
   build_preset test
   # Most of them wait for servers: more at a time than there are cores.
-  cd "$ROOT" && ctest --preset test --parallel $(($(nproc) * 2)) "$@"
+  cd "$ROOT" && ctest --preset test --parallel $(($(nproc) * 3)) "$@"
 }
 
 command_bench() {

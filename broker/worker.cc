@@ -577,6 +577,9 @@ void Worker::announce_lame_duck() {
 }
 
 std::size_t Worker::close_some(std::size_t count, std::string_view reason) {
+  // What has come for them since this turn began goes out before they do: the last acknowledgements
+  // of the streams, say.
+  before_input();
   std::size_t open = 0;
   for (auto& [id, connection] : connections_) {
     if (!connection->open()) {

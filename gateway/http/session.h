@@ -89,6 +89,7 @@ class SessionHost {
 class Session : public std::enable_shared_from_this<Session> {
  public:
   Session(std::unique_ptr<Transport> transport, SessionHost& host, std::shared_ptr<Loop> loop);
+  ~Session() = default;
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 

@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include "base/subject.h"
+#include "broker/streams/store_budget.h"
 #include "broker/streams/stream.h"
 #include "tests/support/power_loss_file_system.h"
 #include "tests/unit/broker/manual_clock.h"
@@ -201,6 +202,7 @@ class StreamTest : public ::testing::Test {
   FakeState consumers_;
   StreamOptions options_;
   StreamConfig config_;
+  std::unique_ptr<StoreBudget> budget_;  // for options_, if a test wants one
   std::unique_ptr<Stream> stream_;
 };
 

@@ -551,8 +551,8 @@ TEST_F(DirectGetTest, Batches) {
 // --- what the server's streams may hold together ---
 
 TEST_F(StreamLimitsTest, AllStreamsTogetherKeepWithinTheServersLimit) {
-  StoreBudget budget(store::accounted_bytes(5, 0, 4) * 3);
-  options_.file_budget = &budget;
+  budget_ = std::make_unique<StoreBudget>(store::accounted_bytes(5, 0, 4) * 3);
+  options_.file_budget = budget_.get();
   create();
   EXPECT_EQ(request("ord.1", "1111"), R"({"stream":"ORD", "seq":1})");
   EXPECT_EQ(request("ord.1", "2222"), R"({"stream":"ORD", "seq":2})");
@@ -574,44 +574,44 @@ TEST_F(StreamLimitsTest, AllStreamsTogetherKeepWithinTheServersLimit) {
   EXPECT_EQ(store("ord.1", "5555"), Stream::Outcome::kHold);
   EXPECT_FALSE(stream_->accepts());
   ASSERT_TRUE((*second)->purge({}).has_value());
-  EXPECT_EQ(budget.used(), stream_->state().bytes);
+  EXPECT_EQ(budget_->used(), stream_->state().bytes);
   advance(std::chrono::seconds(1));
   EXPECT_TRUE(stream_->accepts());
   EXPECT_EQ(store("ord.1", "5555"), Stream::Outcome::kStored);
   // A stream that goes gives back its share, and one that opens takes it.
   second->reset();
   stream_->commit();
-  const std::uint64_t used = budget.used();
+  const std::uint64_t used = budget_->used();
   stream_.reset();
-  EXPECT_EQ(budget.used(), 0U);
+  EXPECT_EQ(budget_->used(), 0U);
   reopen();
-  EXPECT_EQ(budget.used(), used);
-  EXPECT_EQ(budget.used(), stream_->state().bytes);
+  EXPECT_EQ(budget_->used(), used);
+  EXPECT_EQ(budget_->used(), stream_->state().bytes);
 }
 
 TEST_F(StreamLimitsTest, TheServersLimitCountsWhatIsThere) {
-  StoreBudget budget(1U << 20U);
+  budget_ = std::make_unique<StoreBudget>(1U << 20U);
   for (const auto storage : {StorageType::kFile, StorageType::kMemory}) {
     config_.name = storage == StorageType::kFile ? "FILE" : "MEMORY";
     config_.storage = storage;
     config_.max_msgs_per_subject = 2;
     config_.max_msgs = 5;
     config_.allow_rollup_hdrs = true;
-    (storage == StorageType::kFile ? options_.file_budget : options_.memory_budget) = &budget;
+    (storage == StorageType::kFile ? options_.file_budget : options_.memory_budget) = budget_.get();
     create();
     for (int i = 0; i < 20; ++i) {
       store("ord." + std::to_string(i % 4), std::string(static_cast<std::size_t>(i), 'x'));
       stream_->commit();
-      ASSERT_EQ(budget.used(), stream_->state().bytes) << i;
+      ASSERT_EQ(budget_->used(), stream_->state().bytes) << i;
     }
     EXPECT_FALSE(stream_->delete_message(stream_->state().last_seq, false).has_value());
-    EXPECT_EQ(budget.used(), stream_->state().bytes);
+    EXPECT_EQ(budget_->used(), stream_->state().bytes);
     store("ord.9", "all", {{"Nats-Rollup", "all"}});
     stream_->commit();
     EXPECT_EQ(stream_->state().messages, 1U);
-    EXPECT_EQ(budget.used(), stream_->state().bytes);
+    EXPECT_EQ(budget_->used(), stream_->state().bytes);
     stream_.reset();
-    EXPECT_EQ(budget.used(), 0U);
+    EXPECT_EQ(budget_->used(), 0U);
   }
 }
 
