@@ -207,6 +207,8 @@ test("a key-value bucket", async (t) => {
     }
   })();
   const revision = await bucket.create("k", "1");
+  // A watcher that begins later gets only the last value of each key.
+  await eventually(() => watched.length === 1);
   await assert.rejects(bucket.create("k", "again"));
   await bucket.update("k", "2", revision);
   await assert.rejects(bucket.update("k", "late", revision));
