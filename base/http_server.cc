@@ -15,6 +15,8 @@
 #include <boost/beast/http.hpp>
 #include <fmt/format.h>
 
+#include "base/asio_listen.h"
+
 namespace feedvault {
 namespace {
 
@@ -201,25 +203,7 @@ class BeastServer final : public HttpServer {
   }
 
   Status listen(const std::string& bind, std::uint16_t port) {
-    beast::error_code error;
-    const auto address = asio::ip::make_address(bind, error);
-    if (error) {
-      return invalid_argument(fmt::format("'{}' is not an IP address to listen on", bind));
-    }
-    const tcp::endpoint endpoint(address, port);
-    acceptor_.open(endpoint.protocol(), error);
-    if (!error) {
-      acceptor_.set_option(asio::socket_base::reuse_address(true), error);
-    }
-    if (!error) {
-      acceptor_.bind(endpoint, error);
-    }
-    if (!error) {
-      acceptor_.listen(asio::socket_base::max_listen_connections, error);
-    }
-    if (error) {
-      return unavailable(fmt::format("cannot listen on {}:{}: {}", bind, port, error.message()));
-    }
+    RETURN_IF_ERROR(listen_on(acceptor_, bind, port));
     port_ = acceptor_.local_endpoint().port();
     accept();
     thread_ = std::thread([this] { context_.run(); });

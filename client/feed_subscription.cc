@@ -220,7 +220,7 @@ void FeedSubscription::set_phase(Phase phase, const std::string& why) {
 
 Status FeedSubscription::read_round() {
   RETURN_IF_ERROR(resolve_start());
-  const Status stream = look_at_stream();
+  Status stream = look_at_stream();
   // The table can be read all the same.
   if (!stream.ok() && (stream.code() != StatusCode::kNotFound || !options_.history)) {
     return stream;

@@ -24,6 +24,7 @@
 #include <boost/asio/write.hpp>
 #include <fmt/format.h>
 
+#include "base/asio_listen.h"
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/stop_token.h"
@@ -263,30 +264,12 @@ class AsioServer final : public Server, public SessionHost {
 
   Status listen() {
     RETURN_IF_ERROR(load_tls());
-    error_code error;
-    const auto address = asio::ip::make_address(options_.bind, error);
-    if (error) {
-      return invalid_argument(fmt::format("'{}' is not an IP address to listen on", options_.bind));
+    const Status listening = listen_on(acceptor_, options_.bind, options_.port);
+    if (listening.code() == StatusCode::kUnavailable) {
+      return unavailable(listening.message() +
+                         "; set another port in [http] or FEEDVAULT_HTTP_PORT");
     }
-    const tcp::endpoint endpoint(address, options_.port);
-    acceptor_.open(endpoint.protocol(), error);
-    if (!error) {
-      acceptor_.set_option(asio::socket_base::reuse_address(true), error);
-    }
-    if (!error) {
-      acceptor_.bind(endpoint, error);
-    }
-    if (!error) {
-      acceptor_.listen(asio::socket_base::max_listen_connections, error);
-    }
-    if (error) {
-      return unavailable(
-          fmt::format("cannot listen on {}:{}: {}; set another port in [http] or "
-                      "FEEDVAULT_HTTP_PORT",
-                      options_.bind,
-                      options_.port,
-                      error.message()));
-    }
+    RETURN_IF_ERROR(listening);
     port_ = acceptor_.local_endpoint().port();
     connections_max_ = raise_descriptor_limit(options_.connections_max);
     return {};
