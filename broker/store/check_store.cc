@@ -137,7 +137,8 @@ Status check_segment(
   if (scanned.end_offset < durable_end && !footer.has_value()) {
     note(check, name, scanned.end_offset, 0, 0, "durable bytes are missing at the end");
   } else if (unfinished) {
-    check.report.cut_bytes = end - scanned.end_offset;
+    ASSIGN_OR_RETURN(const std::uint64_t written, written_end(*file.file, scanned.end_offset, end));
+    check.report.cut_bytes = written - scanned.end_offset;
   } else if (!footer.has_value()) {
     ++check.report.indexes_missing;
   }

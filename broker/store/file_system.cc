@@ -69,7 +69,7 @@ class RealFile final : public File {
     const auto from = static_cast<off_t>(begin);
     int result = 0;
     do {
-      result = ::fallocate(fd_.get(), FALLOC_FL_KEEP_SIZE, from, static_cast<off_t>(end) - from);
+      result = ::fallocate(fd_.get(), 0, from, static_cast<off_t>(end) - from);
     } while (result != 0 && errno == EINTR);
     return result != 0 && (errno == ENOSPC || errno == EDQUOT) ? failed("reserve room in", path_)
                                                                : Status();

@@ -27,8 +27,9 @@ class File {
   /// Writes all of `bytes` at `offset`, growing the file. After an error any part may be written.
   virtual Status write_at(std::uint64_t offset, std::string_view bytes) = 0;
 
-  /// Sees to it that what is written up to `end` will find room; the size stays as it is.
-  /// kExhausted: there is not so much. Ok where nobody can tell: then a write may still say so.
+  /// Sees to it that what is written in [begin, end) will find room. The file has `end` bytes then,
+  /// zeros where nothing was: a write that changes no size is sooner durable. kExhausted: there is
+  /// not so much. Ok where nobody can tell: the size may stay, and a write may still say so.
   virtual Status reserve(std::uint64_t begin, std::uint64_t end) {
     static_cast<void>(begin);
     static_cast<void>(end);

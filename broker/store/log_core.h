@@ -191,6 +191,7 @@ class LogCore {
   Status relieve_full_disk();
   Status reserve_numbers();
   Status reserve_room(std::uint64_t end);
+  Status drop_footer(File& file, std::uint64_t offset);
   Status roll(StreamSeq prev_end_seq);
   Status write_footer(Segment& segment, std::uint64_t& footer_bytes);
   Status write_marks(const Extent& extent);

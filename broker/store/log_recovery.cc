@@ -256,7 +256,9 @@ Status LogCore::load_by_scan(const std::shared_ptr<SegmentFile>& file, bool last
   }
   if (last && unsure_from.has_value() && !lost) {
     if (scanned.end_offset < size) {
-      recovery_.cut_bytes = size - scanned.end_offset;
+      ASSIGN_OR_RETURN(const std::uint64_t written,
+                       written_end(*file->file, scanned.end_offset, size));
+      recovery_.cut_bytes = written - scanned.end_offset;
       RETURN_IF_ERROR(file->file->truncate(scanned.end_offset));
     }
     return {};
@@ -399,7 +401,6 @@ Status LogCore::index_again(Found& found) {
     }
     RETURN_IF_ERROR(status);
     segment->file_bytes = segment->end_offset + footer_bytes;
-    RETURN_IF_ERROR(segment->file->file->truncate(segment->file_bytes));
   }
   // Only the last one may still gather removals; the others' are on disk.
   const MutexLock lock(mutex_);

@@ -110,6 +110,7 @@ Status LogCore::reserve_room(std::uint64_t end) {
     file = flushed_.file->file.get();
     flushed = flushed_.offset;
   }
+  RETURN_IF_ERROR(drop_footer(*file, flushed));
   const std::uint64_t begin = std::max(room_end_, flushed);
   const std::uint64_t ahead = end + std::clamp(end, kReserveMin, kReserveMax);
   std::uint64_t wanted = std::max(end, std::min(ahead, options_.segment_bytes));
@@ -124,6 +125,22 @@ Status LogCore::reserve_room(std::uint64_t end) {
     return {StatusCode::kExhausted, status.message()};
   }
   room_end_ = wanted;
+  return {};
+}
+
+/// Before anything is written behind the records, which end at `offset`: the marks say that the log
+/// is open, and the index that a closed log has there is gone.
+Status LogCore::drop_footer(File& file, std::uint64_t offset) {
+  if (reserved_ == 0) {
+    RETURN_IF_ERROR(reserve_numbers());
+  }
+  if (!active_has_footer_) {
+    return {};
+  }
+  if (const Status status = file.truncate(offset); !status.ok()) {
+    return stop(status);
+  }
+  active_has_footer_ = false;
   return {};
 }
 
@@ -226,18 +243,9 @@ Status LogCore::write_buffer() {
   if (bytes.empty()) {
     return {};
   }
-  if (reserved_ == 0) {
-    RETURN_IF_ERROR(reserve_numbers());
-  }
-  Status status;
-  if (active_has_footer_) {
-    status = file->truncate(offset);
-    active_has_footer_ = !status.ok();
-  }
+  RETURN_IF_ERROR(drop_footer(*file, offset));
   FAILPOINT("store.write");
-  if (status.ok()) {
-    status = file->write_at(offset, bytes);
-  }
+  Status status = file->write_at(offset, bytes);
   if (status.code() == StatusCode::kExhausted) {
     const MutexLock lock(mutex_);
     ++stats_.full_disk;
@@ -505,7 +513,8 @@ Status LogCore::write_footer(Segment& segment, std::uint64_t& footer_bytes) {
   }
   RETURN_IF_ERROR(segment.file->file->write_at(offset, bytes));
   footer_bytes = bytes.size();
-  return {};
+  // It is found from the file's end; and room that was reserved is given back.
+  return segment.file->file->truncate(offset + footer_bytes);
 }
 
 Status LogCore::skip_to(StreamSeq next_seq) {
@@ -543,9 +552,6 @@ Status LogCore::close() {
   }
   std::uint64_t footer_bytes = 0;
   Status status = write_footer(*active, footer_bytes);
-  if (status.ok()) {
-    status = extent.file->file->truncate(extent.offset + footer_bytes);
-  }
   if (status.ok()) {
     status = extent.file->file->sync();
   }

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "broker/store/crc32c.h"
 
@@ -223,6 +224,21 @@ Result<std::uint64_t> scan_records(
     offset = end;
   }
   return whole_end;
+}
+
+Result<std::uint64_t> written_end(const File& file, std::uint64_t from, std::uint64_t to) {
+  std::vector<char> block(std::size_t{64} << 10U);
+  while (to > from) {
+    const std::uint64_t size = std::min<std::uint64_t>(block.size(), to - from);
+    ASSIGN_OR_RETURN(const std::size_t got, file.read_at(to - size, std::span(block.data(), size)));
+    for (std::size_t i = got; i > 0; --i) {
+      if (block[i - 1] != 0) {
+        return to - size + i;
+      }
+    }
+    to -= size;
+  }
+  return from;
 }
 
 Result<ScannedSegment> scan_segment(const SegmentFile& segment,

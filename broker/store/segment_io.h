@@ -42,6 +42,10 @@ class RecordSink {
 Result<std::uint64_t> scan_records(
     const File& file, std::uint32_t seed, std::uint64_t from, std::uint64_t to, RecordSink& sink);
 
+/// Where the bytes in [from, to) that are not zero end; `from` when all are: room that was reserved
+/// and never used.
+Result<std::uint64_t> written_end(const File& file, std::uint64_t from, std::uint64_t to);
+
 /// One damaged stretch of a segment.
 struct BadBytes {
   std::uint64_t offset = 0;

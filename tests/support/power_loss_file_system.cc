@@ -49,7 +49,7 @@ class PowerLossFile final : public File {
   }
   Result<std::uint64_t> size() const override { return fs_.size(node_, life_); }
   Status reserve(std::uint64_t /*begin*/, std::uint64_t end) override {
-    return fs_.reserve(node_, end);
+    return fs_.reserve(node_, life_, end);
   }
   Status truncate(std::uint64_t size) override { return fs_.truncate(node_, life_, path_, size); }
   Status sync() override { return fs_.sync(node_, life_, path_); }
@@ -315,13 +315,26 @@ void PowerLossFileSystem::set_reserves(bool reserves) {
   reserves_ = reserves;
 }
 
-/// It remembers nothing: only one file at a time grows in tests that ask.
-Status PowerLossFileSystem::reserve(const NodePtr& node, std::uint64_t end) const {
+Status PowerLossFileSystem::reserve(const NodePtr& node, std::uint64_t life, std::uint64_t end) {
   const MutexLock lock(mutex_);
+  if (off_ || life != life_) {
+    return no_power();
+  }
   const std::uint64_t size = node->now.size();
-  const bool fits = end <= size || bytes_in_all() + (end - size) <= capacity_;
-  return !reserves_ || fits ? Status()
-                            : Status(StatusCode::kExhausted, "reserve: no space left on device");
+  if (end <= size || !reserves_) {
+    return {};
+  }
+  if (bytes_in_all() + (end - size) > capacity_) {
+    return {StatusCode::kExhausted, "reserve: no space left on device"};
+  }
+  ++operations_;
+  node->now.resize(end, '\0');
+  node->changes.push_back({0, {}, end});
+  if (cut_in_.has_value() && (*cut_in_)-- == 0) {
+    lose_power();
+    return no_power();
+  }
+  return {};
 }
 
 std::vector<std::string> PowerLossFileSystem::files() const {

@@ -56,7 +56,7 @@ class PowerLossFileSystem final : public broker::store::FileSystem {
   void set_fault(Fault fault);
   /// Writes that would make the files together larger than this fail with kExhausted.
   void set_capacity(std::uint64_t bytes);
-  /// Whether File::reserve() knows that beforehand; at first it does not.
+  /// Whether File::reserve() does anything, as at first; if not, a write finds the disk full.
   void set_reserves(bool reserves);
 
   /// For tests that damage things: contents as the next open will see them, durable at once.
@@ -108,7 +108,7 @@ class PowerLossFileSystem final : public broker::store::FileSystem {
                            std::uint64_t offset,
                            std::span<char> buffer);
   Result<std::uint64_t> size(const NodePtr& node, std::uint64_t life) const;
-  Status reserve(const NodePtr& node, std::uint64_t end) const;
+  Status reserve(const NodePtr& node, std::uint64_t life, std::uint64_t end);
 
   mutable Mutex mutex_;
   std::mt19937_64 random_ GUARDED_BY(mutex_);
@@ -122,7 +122,7 @@ class PowerLossFileSystem final : public broker::store::FileSystem {
   std::uint64_t life_ GUARDED_BY(mutex_) = 1;
   std::uint64_t operations_ GUARDED_BY(mutex_) = 0;
   std::uint64_t capacity_ GUARDED_BY(mutex_) = ~std::uint64_t{0};
-  bool reserves_ GUARDED_BY(mutex_) = false;
+  bool reserves_ GUARDED_BY(mutex_) = true;
   Fault fault_ GUARDED_BY(mutex_);
 };
 

@@ -195,6 +195,7 @@ TEST_F(LogFault, ACompactionThatFailsChangesNothing) {
 
 TEST_F(LogFault, AFullDiskLosesNothingAndGoesOn) {
   ModelMessages messages;
+  fs_.set_reserves(false);
   fs_.set_capacity(fs_.total_bytes() + 20'000);
   Status full;
   for (int i = 0; i < 1000 && full.ok(); ++i) {

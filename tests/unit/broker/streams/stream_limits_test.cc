@@ -361,6 +361,7 @@ TEST_F(StreamLimitsTest, StoresUnderTransformedSubjects) {
 }
 
 TEST_F(StreamLimitsTest, AFullDiskRefusesOrHoldsAndGoesOnWhenThereIsRoom) {
+  disk_.set_reserves(false);
   options_.log.write_buffer_bytes = 1024;
   create();
   fill(1);
@@ -389,7 +390,6 @@ TEST_F(StreamLimitsTest, AFullDiskRefusesOrHoldsAndGoesOnWhenThereIsRoom) {
 }
 
 TEST_F(StreamLimitsTest, WhereRoomCanBeReservedAFullDiskIsToldAtOnceAndUsesNoNumber) {
-  disk_.set_reserves(true);
   create();
   disk_.set_capacity(disk_.total_bytes() + 1000);
   const std::string body(100, 'x');
