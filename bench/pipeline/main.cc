@@ -47,6 +47,8 @@ int main(int argc, char** argv) try {
   std::string broker;
   app.add_option("--broker", broker, "feedvault-broker (the default), nats-server, or a program");
   app.add_option("--messages", scenario.throughput_messages, "Messages of the throughput runs");
+  app.add_option("--rate", scenario.latency_rate, "Messages a second of the latency run")
+      ->check(CLI::Range(1, 100'000));
   app.add_option("--backlog", scenario.backlog_messages, "Messages of the backlog run");
 
   ProducerOptions producer;

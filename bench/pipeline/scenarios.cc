@@ -29,6 +29,7 @@ using testing::Process;
 
 constexpr std::uint32_t kPayloadBytes = 128;
 constexpr double kThroughputGoal = 0.2;
+constexpr std::uint64_t kLatencySeconds = 20;
 constexpr double kLatencyP50Goal = 3;
 constexpr double kLatencyP99Goal = 10;
 constexpr double kMemoryGoalMib = 100;
@@ -235,7 +236,7 @@ void measure_throughput(const ScenarioOptions& options, Figures& figures) {
 }
 
 void measure_latency(const ScenarioOptions& options, Figures& figures) {
-  fmt::print(stderr, "latency: 1,000 messages/s\n");
+  fmt::print(stderr, "latency: {} messages/s\n", options.latency_rate);
   Pipeline pipeline(true);
   pipeline.start_controller();
   const auto measured = measure_single_commit_latency(pipeline.mysql(), 2000, kPayloadBytes);
@@ -246,9 +247,10 @@ void measure_latency(const ScenarioOptions& options, Figures& figures) {
   figures.add("single_commit_p50", commit_p50, "us");
   figures.add("single_commit_p99", commit_p99, "us");
 
-  const std::uint64_t warm_up = 1000;
-  const auto subscriber = pipeline.start_subscriber(options.latency_messages + warm_up, warm_up);
-  const auto producer = pipeline.start_producer(options.latency_messages + warm_up, 1000);
+  const std::uint64_t warm_up = options.latency_rate;
+  const std::uint64_t count = warm_up + std::uint64_t{options.latency_rate} * kLatencySeconds;
+  const auto subscriber = pipeline.start_subscriber(count, warm_up);
+  const auto producer = pipeline.start_producer(count, options.latency_rate);
   Pipeline::finish(*producer, "producer");
   const auto got = Pipeline::finish(*subscriber, "subscriber");
   figures.add("latency_p50",

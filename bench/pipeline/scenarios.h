@@ -11,7 +11,7 @@ namespace feedvault::bench {
 
 struct ScenarioOptions {
   std::uint64_t throughput_messages = 300'000;
-  std::uint64_t latency_messages = 20'000;
+  std::uint32_t latency_rate = 1000;  // messages a second
   std::uint64_t backlog_messages = 1'000'000;
 };
 
