@@ -10,7 +10,7 @@
 namespace feedvault::broker {
 namespace {
 
-std::string lower(std::string_view text) {
+std::string lower_case(std::string_view text) {
   std::string result(text);
   for (char& c : result) {
     c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
@@ -37,7 +37,7 @@ std::string_view cut(std::string_view& rest, char separator) {
 // A comma-separated header has this word, in any case.
 bool lists(std::string_view header, std::string_view word) {
   while (!header.empty()) {
-    if (lower(trimmed(cut(header, ','))) == word) {
+    if (lower_case(trimmed(cut(header, ','))) == word) {
       return true;
     }
   }
@@ -103,7 +103,7 @@ std::optional<Headers> parse(std::string_view text) {
         line.substr(0, colon).find_first_of(" \t") != std::string_view::npos) {
       return std::nullopt;
     }
-    set_header(headers, lower(line.substr(0, colon)), trimmed(line.substr(colon + 1)));
+    set_header(headers, lower_case(line.substr(0, colon)), trimmed(line.substr(colon + 1)));
   }
   return std::nullopt;
 }
@@ -120,7 +120,7 @@ Authority authority(std::string_view text, bool tls) {
   const std::size_t colon = text.rfind(':');
   const bool has_port =
       colon != std::string_view::npos && (bracket == std::string_view::npos || colon > bracket);
-  return {lower(text.substr(0, has_port ? colon : text.size())),
+  return {lower_case(text.substr(0, has_port ? colon : text.size())),
           has_port ? std::string(text.substr(colon + 1)) : (tls ? "443" : "80")};
 }
 
@@ -136,7 +136,7 @@ std::optional<Origin> parse_origin(std::string_view text) {
     return std::nullopt;
   }
   Origin origin;
-  origin.scheme = lower(text.substr(0, end));
+  origin.scheme = lower_case(text.substr(0, end));
   std::string_view rest = text.substr(end + 3);
   rest = rest.substr(0, rest.find('/'));
   if (rest.empty()) {
@@ -169,13 +169,14 @@ std::string origin_problem(const Headers& headers, const WebsocketOptions& optio
 bool offers_deflate(std::string_view extensions) {
   while (!extensions.empty()) {
     std::string_view offer = cut(extensions, ',');
-    if (lower(trimmed(cut(offer, ';'))) != "permessage-deflate") {
+    if (lower_case(trimmed(cut(offer, ';'))) != "permessage-deflate") {
       continue;
     }
     bool acceptable = true;
     while (!offer.empty()) {
       std::string_view parameter = cut(offer, ';');
-      acceptable = acceptable && lower(trimmed(cut(parameter, '='))) != "server_max_window_bits";
+      acceptable =
+          acceptable && lower_case(trimmed(cut(parameter, '='))) != "server_max_window_bits";
     }
     if (acceptable) {
       return true;

@@ -54,7 +54,8 @@ endif()
 
 # add_feedvault_test(base_unit LABEL unit SOURCES a_test.cc DEPS base [TIMEOUT 60] [THREADS] [CNATS]
 #                    [BROKERS [NATS_SERVER_FILTER -Slow.*]])
-#   One executable; every TEST in it becomes a ctest of its own with the given label.
+#   One executable; every TEST in it becomes a ctest of its own with the given label. Unit tests under
+#   sanitizers are one ctest an executable: its start costs more than most of them.
 #   THREADS: it is there, or starts servers of ours, to run several threads: what ThreadSanitizer is
 #   for. The target threaded_tests builds those, and nothing else.
 #   CNATS: speaks TLS through cnats, whose threads race among themselves.
@@ -79,6 +80,11 @@ function(add_feedvault_test name)
   include(GoogleTest)
   set(common TEST_PREFIX "${arg_LABEL}/" DISCOVERY_TIMEOUT 60 DISCOVERY_MODE PRE_TEST
     PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} ${environment})
+  if(FEEDVAULT_SANITIZE AND arg_LABEL STREQUAL unit)
+    add_test(NAME unit/${name} COMMAND ${name})
+    set_tests_properties(unit/${name} PROPERTIES LABELS unit TIMEOUT 600 COST 100 ${environment})
+    return()
+  endif()
   if(NOT arg_BROKERS)
     gtest_discover_tests(${name} ${common})
     return()

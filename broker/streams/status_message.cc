@@ -4,22 +4,22 @@ namespace feedvault::broker::streams {
 namespace {
 
 constexpr std::string_view kHeaderLine = "NATS/1.0";
-constexpr std::string_view kLineEnd = "\r\n";
+constexpr std::string_view kLineFeed = "\r\n";
 
 }  // namespace
 
 std::string status_block(std::string_view status) {
   std::string block(kHeaderLine);
-  block.append(" ").append(status).append(kLineEnd).append(kLineEnd);
+  block.append(" ").append(status).append(kLineFeed).append(kLineFeed);
   return block;
 }
 
 std::string status_block(std::string_view status, std::int64_t messages, std::int64_t bytes) {
   std::string block(kHeaderLine);
-  block.append(" ").append(status).append(kLineEnd);
-  block.append("Nats-Pending-Messages: ").append(std::to_string(messages)).append(kLineEnd);
-  block.append("Nats-Pending-Bytes: ").append(std::to_string(bytes)).append(kLineEnd);
-  block.append(kLineEnd);
+  block.append(" ").append(status).append(kLineFeed);
+  block.append("Nats-Pending-Messages: ").append(std::to_string(messages)).append(kLineFeed);
+  block.append("Nats-Pending-Bytes: ").append(std::to_string(bytes)).append(kLineFeed);
+  block.append(kLineFeed);
   return block;
 }
 
@@ -27,23 +27,24 @@ std::string heartbeat_block(std::uint64_t consumer_seq,
                             std::uint64_t stream_seq,
                             std::string_view stalled) {
   std::string block("NATS/1.0 100 Idle Heartbeat\r\n");
-  block.append("Nats-Last-Consumer: ").append(std::to_string(consumer_seq)).append(kLineEnd);
-  block.append("Nats-Last-Stream: ").append(std::to_string(stream_seq)).append(kLineEnd);
+  block.append("Nats-Last-Consumer: ").append(std::to_string(consumer_seq)).append(kLineFeed);
+  block.append("Nats-Last-Stream: ").append(std::to_string(stream_seq)).append(kLineFeed);
   if (!stalled.empty()) {
-    block.append("Nats-Consumer-Stalled: ").append(stalled).append(kLineEnd);
+    block.append("Nats-Consumer-Stalled: ").append(stalled).append(kLineFeed);
   }
-  block.append(kLineEnd);
+  block.append(kLineFeed);
   return block;
 }
 
 void headers_only_block(std::string_view headers, std::size_t payload_bytes, std::string& out) {
-  if (headers.size() >= kHeaderLine.size() + 2 * kLineEnd.size() && headers.ends_with("\r\n\r\n")) {
-    out.assign(headers.substr(0, headers.size() - kLineEnd.size()));
+  if (headers.size() >= kHeaderLine.size() + 2 * kLineFeed.size() &&
+      headers.ends_with("\r\n\r\n")) {
+    out.assign(headers.substr(0, headers.size() - kLineFeed.size()));
   } else {
-    out.assign(kHeaderLine).append(kLineEnd);
+    out.assign(kHeaderLine).append(kLineFeed);
   }
   out.append("Nats-Msg-Size: ").append(std::to_string(payload_bytes));
-  out.append(kLineEnd).append(kLineEnd);
+  out.append(kLineFeed).append(kLineFeed);
 }
 
 }  // namespace feedvault::broker::streams

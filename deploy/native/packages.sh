@@ -9,7 +9,7 @@ readonly BUILD_PACKAGES=(
   default-libmysqlclient-dev libssl-dev zlib1g-dev)
 readonly TEST_PACKAGES=(nats-server libgtest-dev libgmock-dev libbenchmark-dev python3 git openssl)
 readonly CHECK_PACKAGES=(
-  clang clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev llvm-14 shellcheck ccache)
+  clang clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev llvm-14 lld shellcheck ccache)
 
 # For the tests under node. Who has it and npm from elsewhere keeps them.
 node_packages() {
