@@ -172,7 +172,7 @@ assert_dense() {
 }
 
 runs_broker() {  # PROGRAM
-  docker top "$(container broker)" -o args | grep -q "$1" || fail "the broker is not $1"
+  docker top "$(container broker)" -o pid,args | grep -q "$1" || fail "the broker is not $1"
 }
 
 rows_after_up() {  # BROKER
