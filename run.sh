@@ -28,7 +28,7 @@ Feedvault records every message of your feeds exactly once in MySQL and serves i
                                what could not be catalogued
   bash run.sh logs [NAME] [-f] logs of all processes or of one
   bash run.sh test             builds and runs all tests
-  bash run.sh bench [pipeline|broker|streams|store] ...
+  bash run.sh bench [pipeline|broker|streams|store|subscribers] ...
                                measures on private instances (minutes)
   bash run.sh install [run|test|check]
                                installs missing packages only (as root)

@@ -5,8 +5,21 @@
 #   bash run.sh bench broker [--runs N] [--only TEXT] [--loops N]   beside nats-server
 #   bash run.sh bench streams [--runs N] [--messages N] [--only TEXT]   beside nats-server, by nats.c
 #   bash run.sh bench store DIR                                     the streams' log, in an empty folder
+#   bash run.sh bench subscribers [all|live|history] [--readers N] [--rows N] [--quick]   beside nginx
 set -euo pipefail
 : "${FEEDVAULT_BUILD_DIR:?bash run.sh bench sets it}"
+
+# Debian's nginx and its echo module, unpacked beside the build and not installed: no service of that
+# name comes to this machine. Its folder; nothing where the packages cannot be had.
+unpacked_nginx() {
+  local folder=$FEEDVAULT_BUILD_DIR/nginx package
+  if [[ ! -x $folder/usr/sbin/nginx ]]; then
+    mkdir -p "$folder"
+    (cd "$folder" && apt-get download nginx libnginx-mod-http-echo) >/dev/null 2>&1 || return 0
+    for package in "$folder"/*.deb; do dpkg-deb --extract "$package" "$folder"; done
+  fi
+  "$folder/usr/sbin/nginx" -v 2>/dev/null && echo "$folder"
+}
 
 what=${1:-pipeline}
 case $what in
@@ -25,8 +38,13 @@ case $what in
     shift
     exec "$FEEDVAULT_BUILD_DIR/bin/jetstream_bench" "$@"
     ;;
+  subscribers)
+    shift
+    nginx=$(unpacked_nginx || true)
+    exec "$FEEDVAULT_BUILD_DIR/bin/subscribers_bench" "$@" ${nginx:+--nginx "$nginx"}
+    ;;
   *)
-    echo "bench: unknown benchmark '$what'; there are: pipeline, broker, streams, store" >&2
+    echo "bench: unknown benchmark '$what'; there are: pipeline, broker, streams, store, subscribers" >&2
     exit 2
     ;;
 esac

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/stop_token.h"
 #include "bench/database_ceiling.h"
+#include "bench/support/sample_execution.h"
 #include "client/decode.h"
 #include "client/nats/connection.h"
 #include "client/stream_service.h"
@@ -35,23 +36,6 @@ NatsConfig broker_at(std::uint16_t port) {
   NatsConfig config;
   config.port = port;
   return config;
-}
-
-// An execution whose serialised size is `bytes` for every time of this century: the market's name
-// is padded.
-execution execution_of_size(std::uint32_t bytes) {
-  execution message;
-  message.set_symbol("EURUSD");
-  message.set_market("XNAS");
-  message.set_price(1.0852F);
-  message.set_quantity(100);
-  message.set_executionepoch(Clock::system().unix_ns());
-  message.set_statesymbol("NY");
-  const std::size_t size = message.ByteSizeLong();
-  if (size < bytes) {
-    message.mutable_market()->append(bytes - size, '.');
-  }
-  return message;
 }
 
 }  // namespace

@@ -61,13 +61,23 @@ double cpu_microseconds(int pid) {
   return (user + system) * 1e6 / static_cast<double>(::sysconf(_SC_CLK_TCK));
 }
 
-double peak_resident_mib(int pid) {
+namespace {
+
+// A line of /proc/<pid>/status that is in KiB; 0 when it is missing.
+double status_kib(int pid, const std::string& name) {
   const auto text = read_file(fmt::format("/proc/{}/status", pid));
-  if (!text.has_value()) {
-    return 0;
-  }
-  const std::size_t at = text->find("VmHWM:");
-  return at == std::string::npos ? 0 : std::stod(text->substr(at + 6)) / 1024;
+  const std::size_t at = text.has_value() ? text->find(name) : std::string::npos;
+  return at == std::string::npos ? 0 : std::stod(text->substr(at + name.size()));
+}
+
+}  // namespace
+
+double peak_resident_mib(int pid) {
+  return status_kib(pid, "VmHWM:") / 1024;
+}
+
+double resident_bytes(int pid) {
+  return status_kib(pid, "VmRSS:") * 1024;
 }
 
 }  // namespace feedvault::bench
