@@ -21,7 +21,7 @@ FROM ${DEBIAN_IMAGE} AS build
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       cmake ninja-build g++ pkg-config libnats-dev libspdlog-dev libprotobuf-dev libprotoc-dev \
       protobuf-compiler libtomlplusplus-dev libcli11-dev nlohmann-json3-dev prometheus-cpp-dev \
-      libboost-dev default-libmysqlclient-dev libssl-dev zlib1g-dev binutils \
+      libboost-dev default-libmysqlclient-dev libssl-dev zlib1g-dev binutils nodejs npm \
     && apt-get clean && rm -rf /var/lib/apt/lists/*
 COPY . /src
 WORKDIR /src

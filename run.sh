@@ -130,6 +130,7 @@ show_endpoints() {
   say "  producers and subscribers   nats://127.0.0.1:$FEEDVAULT_NATS_PORT"
   say "  broker's monitoring         http://127.0.0.1:$FEEDVAULT_MONITOR_PORT"
   say "  catalogue                   mysql://127.0.0.1:$FEEDVAULT_MYSQL_PORT/nss_db"
+  say "  dashboard                   http://127.0.0.1:$FEEDVAULT_HTTP_PORT/"
   say "  feeds over HTTP             http://127.0.0.1:$FEEDVAULT_HTTP_PORT/feeds"
   say "  health and metrics          http://127.0.0.1:$FEEDVAULT_CONTROLLER_PORT/readyz  /metrics"
 }

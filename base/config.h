@@ -68,6 +68,9 @@ struct HttpConfig {
   std::vector<std::string> tokens;
   /// Pages of these origins ("https://desk.example.org") may read answers in a browser.
   std::vector<std::string> cors_origins;
+  /// Names under which browsers reach the gateway ("feeds.example.org"), besides localhost and IP
+  /// addresses. Other names are refused where these are given, and on loopback without tokens.
+  std::vector<std::string> hosts;
   std::string tls_cert_file;  // both: HTTPS, and nothing else on the port
   std::string tls_key_file;
   std::uint32_t connections_max = 10'000;

@@ -322,6 +322,16 @@ std::string web_origin(const std::string& text) {
              : "";
 }
 
+std::string host_name(const std::string& text) {
+  const std::string_view characters = "abcdefghijklmnopqrstuvwxyz0123456789.-_";
+  return text.empty() || text.find_first_not_of(characters) != std::string::npos
+             ? fmt::format(
+                   "'{}' is not a host's name; write it like feeds.example.org, in lower "
+                   "case and without port",
+                   text)
+             : "";
+}
+
 ConfigSection http_section(HttpConfig& c) {
   return {"http",
           {{"bind", text(c.bind, ip_address)},
@@ -329,6 +339,7 @@ ConfigSection http_section(HttpConfig& c) {
            {"auth", text(c.auth, auth_mode)},
            {"tokens", text_list(c.tokens, bearer_token)},
            {"cors_origins", text_list(c.cors_origins, web_origin)},
+           {"hosts", text_list(c.hosts, host_name)},
            {"tls_cert_file", text(c.tls_cert_file)},
            {"tls_key_file", text(c.tls_key_file)},
            {"connections_max", integer(c.connections_max, 1, 1'000'000)},

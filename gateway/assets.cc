@@ -1,9 +1,18 @@
 #include "gateway/assets.h"
 
+#include <algorithm>
+
 namespace feedvault::gateway {
 
-std::string_view content_type_of(std::string_view path) {
-  const std::string_view ending = path.substr(path.rfind('.') + 1);
+const Asset* find_asset(std::string_view name) {
+  const auto all = assets();
+  const auto found = std::find_if(
+      all.begin(), all.end(), [name](const Asset& asset) { return asset.name == name; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+std::string_view content_type_of(std::string_view name) {
+  const std::string_view ending = name.substr(name.rfind('.') + 1);
   if (ending == "json") {
     return "application/json";
   }

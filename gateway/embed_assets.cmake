@@ -5,9 +5,11 @@ set(rows "")
 foreach(path IN LISTS files)
   get_filename_component(name "${path}" NAME)
   file(READ "${path}" text)
-  string(APPEND rows "    {\"/${name}\", R\"asset(${text})asset\"},\n")
+  string(SHA256 hash "${text}")
+  string(SUBSTRING "${hash}" 0 16 etag)
+  string(APPEND rows "    {\"${name}\", R\"asset(${text})asset\", \"\\\"${etag}\\\"\"},\n")
 endforeach()
-file(WRITE "${OUT}" "// Made of gateway/assets by gateway/embed_assets.cmake.
+file(WRITE "${OUT}" "// Made of the gateway's assets by gateway/embed_assets.cmake.
 #include \"gateway/assets.h\"
 
 namespace feedvault::gateway {

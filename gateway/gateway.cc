@@ -36,7 +36,7 @@ class GatewayImpl final : public Gateway {
         service_(std::move(service)),
         live_(make_live_feeds()),
         pool_(config_, metrics_),
-        watch_(config_.mysql, feeds_, *broker_, metrics_),
+        watch_(config_.mysql, feeds_, live_, *broker_, metrics_),
         site_({.feeds = feeds_,
                .live = live_,
                .access = access_,

@@ -59,6 +59,8 @@ inline constexpr std::chrono::milliseconds kCatchUpRetry{500};
 
 /// How often counts, rates and lags of /feeds are measured.
 inline constexpr std::chrono::milliseconds kWatchInterval{1000};
+/// Of which so many are kept for plots: five minutes.
+inline constexpr std::size_t kActivitySamples = 300;
 
 static_assert(kFirstRows <= kPageRows);
 static_assert(kCatchUpRows <= kRingEvents, "what was read from the table must meet the ring");

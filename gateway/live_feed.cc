@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/backoff.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "client/nats/jetstream.h"
 #include "gateway/limits.h"
@@ -183,6 +184,9 @@ Status LiveFeed::try_to_subscribe() {
   options.history = false;  // readers of the ring read the table themselves
   RETURN_IF_ERROR(service_.subscribe(options, [this](const FeedMessage& message) {
     ring_.push(message.position.seq, message.timestamp_us, message.id, message.data);
+    if (message.position.seq > published_at_start_) {
+      latency_.record(Clock::system().unix_ns() / 1000 - message.timestamp_us);
+    }
     if (ring_.has_waiters() && !wake_posted_.exchange(true)) {
       loop_->post([this] { wake_readers(); });
     }

@@ -19,6 +19,7 @@
 #include "gateway/feed.h"
 #include "gateway/http/message.h"
 #include "gateway/http/session.h"
+#include "gateway/latency.h"
 #include "gateway/message_writer.h"
 
 namespace feedvault::gateway {
@@ -83,6 +84,8 @@ class LiveFeed {
 
   const Feed& feed() const { return feed_; }
   EventRing& ring() { return ring_; }
+  /// From the capture of a message until it can be sent to readers.
+  LatencyRecorder& latency() { return latency_; }
   /// The position of the next message to be published; nullopt while nobody knows.
   std::optional<std::uint64_t> next_new() const;
 
@@ -103,6 +106,7 @@ class LiveFeed {
   nats::Connection& broker_;
   StreamService& service_;
   EventRing ring_;
+  LatencyRecorder latency_;
   Gauge readers_gauge_;
   Counter events_total_;
   Counter lost_total_;

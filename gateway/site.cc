@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "base/clock.h"
 #include "gateway/assets.h"
 #include "gateway/feed_list_json.h"
@@ -9,6 +11,7 @@
 #include "gateway/history_stream.h"
 #include "gateway/http/problem.h"
 #include "gateway/http/target.h"
+#include "gateway/limits.h"
 #include "gateway/live_request.h"
 #include "gateway/message_writer.h"
 #include "gateway/quarantine_json.h"
@@ -18,12 +21,38 @@ namespace {
 
 constexpr std::uint64_t kQuarantineDefault = 100;
 constexpr std::uint64_t kQuarantineMax = 10'000;
+constexpr std::uint64_t kSinceMax = 1ULL << 60U;
 
 Response text_response(int status, std::string text) {
   Response response;
   response.status = status;
   response.set("Content-Type", "text/plain; charset=utf-8");
   response.body = std::move(text);
+  return response;
+}
+
+/// What pages may do: run our own files and ask this gateway, and nothing else, whatever a feed's
+/// messages hold. Text becomes neither script nor markup: the browser itself refuses that.
+constexpr const char* kPagePolicy =
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'";
+
+Response asset_response(const Request& request, const Asset& asset) {
+  Response response;
+  response.set("Cache-Control", "no-cache");  // kept, and asked for again whether it has changed
+  response.set("ETag", std::string(asset.etag));
+  const std::string_view type = content_type_of(asset.name);
+  response.set("Content-Type", std::string(type));
+  if (type.substr(0, 9) == "text/html") {
+    response.set("Content-Security-Policy", kPagePolicy);
+    response.set("Referrer-Policy", "no-referrer");
+  }
+  if (request.header("if-none-match") == asset.etag) {
+    response.status = 304;  // its headers replace those that the browser kept with the page
+  } else {
+    response.body = asset.text;
+  }
   return response;
 }
 
@@ -36,9 +65,14 @@ Site::Site(const Parts& parts)
   add_feed_routes();
   add_quarantine_routes();
   add_service_routes();
+  add_page_routes();
 }
 
 void Site::handle(const Request& request, Respond respond) const {
+  if (auto refused = parts_.access.refuse_host(request)) {
+    respond(std::move(*refused));
+    return;
+  }
   if (request.header("origin").empty()) {
     router_.route(request, std::move(respond));
     return;
@@ -51,16 +85,6 @@ void Site::handle(const Request& request, Respond respond) const {
 }
 
 void Site::add_service_routes() {
-  for (const Asset& asset : assets()) {
-    router_.add(
-        "GET", asset.path, [asset](const Request&, const PathParameters&, const Respond& respond) {
-          Response response;
-          response.set("Content-Type", std::string(content_type_of(asset.path)));
-          response.set("Cache-Control", "no-cache");
-          response.body = asset.text;
-          respond(std::move(response));
-        });
-  }
   router_.add("GET", "/livez", [](const Request&, const PathParameters&, const Respond& respond) {
     respond(text_response(200, "ok\n"));
   });
@@ -89,7 +113,31 @@ void Site::add_service_routes() {
               });
 }
 
+void Site::add_page_routes() {
+  const auto add_file = [this](const char* path, const char* name) {
+    router_.add(
+        "GET", path, [name](const Request& request, const PathParameters&, const Respond& respond) {
+          respond(asset_response(request, *find_asset(name)));
+        });
+  };
+  add_file("/openapi.json", "openapi.json");
+  add_file("/", "index.html");
+  router_.add("GET",
+              "/assets/{file}",
+              [](const Request& request, const PathParameters& path, const Respond& respond) {
+                const Asset* asset = find_asset(path[0]);
+                respond(asset == nullptr
+                            ? problem(404, "the dashboard has no such file; it begins at /")
+                            : asset_response(request, *asset));
+              });
+}
+
 void Site::add_feed_routes() {
+  router_.add("GET",
+              "/activity",
+              [this](const Request& request, const PathParameters&, const Respond& respond) {
+                list_activity(request, respond);
+              });
   router_.add("GET",
               "/feeds",
               [this](const Request& request, const PathParameters&, const Respond& respond) {
@@ -165,6 +213,38 @@ void Site::list_feeds(const Request& request, const Respond& respond) const {
     json += first ? "\n" : ",\n";
     first = false;
     append_feed_json(*feed, parts_.watch.status(feed->name()), json);
+  }
+  respond(json_response(json + "\n]}\n"));
+}
+
+void Site::list_activity(const Request& request, const Respond& respond) const {
+  if (auto refused = parts_.access.refuse_reading(request, "")) {
+    respond(std::move(*refused));
+    return;
+  }
+  const auto items = parse_query(request.query);
+  if (!items.has_value()) {
+    respond(problem(items.error()));
+    return;
+  }
+  std::uint64_t since = 0;
+  for (const auto& [name, value] : *items) {
+    const auto number = parse_number(value);
+    if (name != "since" || !number || *number > kSinceMax) {
+      respond(problem(400,
+                      fmt::format("'{}={}' cannot be; give since=UNIX_MILLISECONDS", name, value)));
+      return;
+    }
+    since = *number;
+  }
+  std::string json = "{\"interval_ms\":" + std::to_string(kWatchInterval.count()) + ",\"feeds\":[";
+  for (const auto& feed : parts_.feeds.all()) {
+    if (parts_.access.refuse_reading(request, feed->name())) {
+      continue;
+    }
+    json += json.back() == '[' ? "\n" : ",\n";
+    append_activity_json(
+        *feed, parts_.watch.activity(feed->name(), static_cast<std::int64_t>(since)), json);
   }
   respond(json_response(json + "\n]}\n"));
 }

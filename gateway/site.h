@@ -34,6 +34,7 @@ class Site {
 
  private:
   void add_service_routes();
+  void add_page_routes();
   void add_feed_routes();
   void add_quarantine_routes();
 
@@ -42,6 +43,7 @@ class Site {
                             const std::string& name,
                             const Respond& respond) const;
   void list_feeds(const Request& request, const Respond& respond) const;
+  void list_activity(const Request& request, const Respond& respond) const;
   void read_messages(const Request& request, const Feed& feed, Respond respond) const;
   void read_message(const Request& request,
                     const Feed& feed,

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include <fmt/format.h>
+
+#include "base/clock.h"
 #include "base/log.h"
 #include "client/nats/jetstream.h"
 #include "gateway/limits.h"
@@ -12,14 +15,20 @@ namespace {
 
 constexpr std::chrono::milliseconds kStreamInfoTimeout{1000};
 constexpr std::chrono::seconds kRateWindow{10};
+/// Waiting messages without any progress for so long: somebody should look.
+constexpr std::chrono::seconds kStuckAfter{10};
 
 }  // namespace
 
 Watch::Watch(const MysqlConfig& mysql,
              const FeedList& feeds,
+             const LiveFeeds& live,
              nats::Connection& broker,
              Metrics& metrics)
-    : feeds_(feeds), broker_(broker), catalogue_(storage::CatalogueReader::create(mysql)) {
+    : feeds_(feeds),
+      live_(live),
+      broker_(broker),
+      catalogue_(storage::CatalogueReader::create(mysql)) {
   for (const auto& feed : feeds_.all()) {
     const Metrics::Labels labels{{"feed", feed->name()}};
     gauges_[feed->name()] = {
@@ -38,6 +47,19 @@ FeedStatus Watch::status(const std::string& feed) const {
   MutexLock lock(mutex_);
   const auto found = statuses_.find(feed);
   return found == statuses_.end() ? FeedStatus{} : found->second;
+}
+
+std::vector<ActivitySample> Watch::activity(const std::string& feed, std::int64_t since_ms) const {
+  MutexLock lock(mutex_);
+  const auto found = activity_.find(feed);
+  if (found == activity_.end()) {
+    return {};
+  }
+  const auto& samples = found->second;
+  const auto first = std::find_if(samples.begin(), samples.end(), [since_ms](const auto& sample) {
+    return sample.unix_ms > since_ms;
+  });
+  return {first, samples.end()};
 }
 
 std::string Watch::not_ready_reason() const {
@@ -90,12 +112,69 @@ Status Watch::look() {
     }
     status.rate = rate_of(feed->name(), status.last_seq);
     look_at_streams(*feed, stream_seq, status);
+    judge_flow(feed->name(), stream_seq, status);
     gauges_[feed->name()].last_seq.set(status.last_seq);
     gauges_[feed->name()].rate.set(status.rate);
-    MutexLock lock(mutex_);
-    statuses_[feed->name()] = status;
+    note(feed->name(), std::move(status));
   }
   return {};
+}
+
+void Watch::note(const std::string& feed, FeedStatus status) {
+  ActivitySample sample;
+  sample.unix_ms = Clock::system().unix_ns() / 1'000'000;
+  sample.waiting = status.waiting;
+  sample.unpublished = status.unpublished;
+  sample.latency = live_.at(feed)->latency().take();
+  const std::deque<Sample>& looks = samples_[feed];
+  if (looks.size() > 1) {
+    const Sample& before = looks[looks.size() - 2];
+    const std::chrono::duration<double> time = looks.back().at - before.at;
+    const std::uint64_t from = std::min(before.last_seq, looks.back().last_seq);
+    sample.rate = static_cast<double>(looks.back().last_seq - from) / std::max(time.count(), 1e-3);
+  }
+  MutexLock lock(mutex_);
+  status.latency = sample.latency.count > 0 ? sample.latency : statuses_[feed].latency;
+  statuses_[feed] = std::move(status);
+  std::deque<ActivitySample>& activity = activity_[feed];
+  activity.push_back(sample);
+  if (activity.size() > kActivitySamples) {
+    activity.pop_front();
+  }
+}
+
+void Watch::judge_flow(const std::string& feed, std::uint64_t stream_seq, FeedStatus& status) {
+  if (status.waiting < 0 || status.unpublished < 0) {
+    status.reason = "the broker does not say what it holds of this feed";
+    return;
+  }
+  const SteadyTime now = std::chrono::steady_clock::now();
+  const auto seconds_stuck = [now](Progress& progress, std::uint64_t position, std::int64_t more) {
+    if (progress.position != position || more == 0) {
+      progress = {position, now};
+    }
+    return std::chrono::duration_cast<std::chrono::seconds>(now - progress.since);
+  };
+  const auto catalogued = seconds_stuck(catalogued_[feed], stream_seq, status.waiting);
+  const auto published = seconds_stuck(
+      published_[feed], static_cast<std::uint64_t>(status.published), status.unpublished);
+  if (catalogued >= kStuckAfter) {
+    status.flow = Flow::kStuck;
+    status.reason = fmt::format(
+        "{} captured messages wait, and none was catalogued for {} s: the controller's log says "
+        "why",
+        status.waiting,
+        catalogued.count());
+  } else if (published >= kStuckAfter) {
+    status.flow = Flow::kStuck;
+    status.reason = fmt::format(
+        "{} catalogued messages wait, and none was published for {} s: the controller's log says "
+        "why",
+        status.unpublished,
+        published.count());
+  } else {
+    status.flow = status.rate > 0 || status.waiting > 0 ? Flow::kFlowing : Flow::kSilent;
+  }
 }
 
 void Watch::look_at_streams(const Feed& feed, std::uint64_t stream_seq, FeedStatus& status) {
@@ -107,10 +186,11 @@ void Watch::look_at_streams(const Feed& feed, std::uint64_t stream_seq, FeedStat
     return static_cast<std::int64_t>(more > less ? more - less : 0);
   };
   if (const auto ingest = jetstream.stream_info(feed.config.ingest_stream())) {
+    status.captured = static_cast<std::int64_t>(ingest->last_seq);
     status.waiting = difference(ingest->last_seq, stream_seq);
   }
   if (const auto published = jetstream.stream_info(feed.config.feed_stream())) {
-    status.published_seq = published->last_seq;
+    status.published = static_cast<std::int64_t>(published->last_seq);
     status.unpublished = difference(status.last_seq, published->last_seq);
   }
 }

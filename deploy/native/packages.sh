@@ -7,11 +7,12 @@ readonly BUILD_PACKAGES=(
   cmake ninja-build g++ pkg-config libnats-dev libspdlog-dev libprotobuf-dev libprotoc-dev protobuf-compiler
   libtomlplusplus-dev libcli11-dev nlohmann-json3-dev prometheus-cpp-dev libboost-dev
   default-libmysqlclient-dev libssl-dev zlib1g-dev)
-readonly TEST_PACKAGES=(nats-server libgtest-dev libgmock-dev libbenchmark-dev python3 git openssl)
+readonly TEST_PACKAGES=(
+  nats-server libgtest-dev libgmock-dev libbenchmark-dev python3 git openssl chromium-headless-shell)
 readonly CHECK_PACKAGES=(
   clang clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev llvm-14 lld shellcheck ccache)
 
-# For the tests under node. Who has it and npm from elsewhere keeps them.
+# npm, for the dashboard's plots and for the tests under node. Who has it from elsewhere keeps it.
 node_packages() {
   if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
     printf '%s\n' nodejs npm
@@ -77,7 +78,7 @@ install_packages() {  # run|test|check
   mapfile -t node_packages < <(node_packages)
   mapfile -t run_packages < <(run_packages)
   case $1 in
-    run) ensure_packages "$1" "${run_packages[@]}" "${BUILD_PACKAGES[@]}" ;;
+    run) ensure_packages "$1" "${run_packages[@]}" "${BUILD_PACKAGES[@]}" "${node_packages[@]}" ;;
     test)
       ensure_packages "$1" "${RUN_PACKAGES[@]}" "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" \
         "${node_packages[@]}"

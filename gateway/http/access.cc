@@ -18,6 +18,35 @@ bool is_loopback(const std::string& address) {
   return ::inet_pton(AF_INET6, address.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
+/// A Host header's value without port, in lower case, without brackets and the root's dot.
+std::string host_name_of(std::string_view host) {
+  std::string name(host.substr(0, host.find(':')));
+  if (!host.empty() && host.front() == '[') {
+    name = host.substr(1, host.find(']') - 1);
+  }
+  if (!name.empty() && name.back() == '.') {
+    name.pop_back();
+  }
+  std::transform(name.begin(), name.end(), name.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+  });
+  return name;
+}
+
+/// RFC 6761, 6.3: never looked up elsewhere.
+bool is_localhost(std::string_view name) {
+  constexpr std::string_view kEnding = ".localhost";
+  return name == "localhost" ||
+         (name.size() > kEnding.size() && name.substr(name.size() - kEnding.size()) == kEnding);
+}
+
+/// Nobody can give an address another meaning.
+bool is_address(const std::string& name) {
+  in6_addr address{};  // large enough for both
+  return ::inet_pton(AF_INET, name.c_str(), &address) == 1 ||
+         ::inet_pton(AF_INET6, name.c_str(), &address) == 1;
+}
+
 // As long for a wrong token as for a right one, so that its time tells nothing about it.
 bool same_secret(std::string_view given, std::string_view token) {
   unsigned difference = given.size() == token.size() ? 0 : 1;
@@ -54,7 +83,10 @@ Response unauthorized(std::string_view error, std::string_view detail) {
 Result<Access> Access::create(const HttpConfig& config) {
   Access access;
   access.origins_ = config.cors_origins;
+  access.hosts_ = config.hosts;
   const bool loopback = is_loopback(config.bind);
+  const bool open = config.tokens.empty() || config.auth == "off";
+  access.check_host_ = !config.hosts.empty() || (loopback && open);
   if (config.auth == "off") {
     access.wide_open_ = !loopback;
     return access;
@@ -69,6 +101,22 @@ Result<Access> Access::create(const HttpConfig& config) {
     access.tokens_.push_back({token.substr(0, colon), token.substr(colon + 1)});
   }
   return access;
+}
+
+std::optional<Response> Access::refuse_host(const Request& request) const {
+  // Without Host it is HTTP/1.0, which no browser speaks.
+  const std::string_view given = request.header("host");
+  if (!check_host_ || given.empty()) {
+    return std::nullopt;
+  }
+  const std::string name = host_name_of(given);
+  const bool listed = std::find(hosts_.begin(), hosts_.end(), name) != hosts_.end();
+  if (listed || is_localhost(name) || is_address(name)) {
+    return std::nullopt;
+  }
+  return problem(421,
+                 "this gateway is not known as '" + name +
+                     "': use its IP address or localhost, or list the name in [http] hosts");
 }
 
 std::optional<Response> Access::refuse(const Request& request,

@@ -21,6 +21,11 @@ class Access {
   /// Everybody who reaches the port may do everything, from elsewhere too.
   bool wide_open() const { return wide_open_; }
 
+  /// Was this request meant for us? A page can give its own host's name our address (DNS
+  /// rebinding), and then read answers as if they were its own: only the names that we know of are
+  /// answered, where no token is asked for. nullopt, or 421.
+  std::optional<Response> refuse_host(const Request& request) const;
+
   /// May this request read `feed`, or, with "", what belongs to no feed? nullopt, or the answer
   /// that refuses it: 401 or 403.
   std::optional<Response> refuse_reading(const Request& request, std::string_view feed) const;
@@ -42,6 +47,8 @@ class Access {
 
   std::vector<Token> tokens_;
   std::vector<std::string> origins_;
+  std::vector<std::string> hosts_;
+  bool check_host_ = false;
   bool wide_open_ = false;
 };
 

@@ -211,6 +211,8 @@ class RunSh(unittest.TestCase):
         self.assertIn("events", here.run("status").stdout)
         self.assertIn("controller", here.run("logs").stdout)
         self.assertIn(f"http://127.0.0.1:{here.ports['HTTP']}/feeds", up)
+        self.assertRegex(up, rf"dashboard +http://127.0.0.1:{here.ports['HTTP']}/\n")
+        self.assertIn("<title>Feedvault</title>", here.get("HTTP", "/"))
         feeds = json.loads(here.get("HTTP", "/feeds"))["feeds"]
         self.assertEqual([feed["name"] for feed in feeds], ["events", "executions"])
         page = json.loads(here.get("HTTP", "/feeds/executions/messages?limit=2"))

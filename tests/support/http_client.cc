@@ -107,7 +107,7 @@ std::string HttpClient::receive_some() {
 
 HttpExchange HttpClient::receive(bool head) {
   HttpExchange answer = receive_head();
-  if (answer.status == 0 || head || answer.status == 204) {
+  if (answer.status == 0 || head || answer.status == 204 || answer.status == 304) {
     answer.whole = answer.status != 0;
     return answer;
   }

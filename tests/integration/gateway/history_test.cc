@@ -249,6 +249,53 @@ TEST_F(GatewayHistory, HealthAndMetricsTell) {
   EXPECT_THAT(metrics.body, HasSubstr("feedvault_gateway_last_seq{feed=\"executions\"}"));
 }
 
+TEST_F(GatewayHistory, TheDashboardRunsItsOwnFilesOnly) {
+  const auto page = gateway->get("/");
+  EXPECT_EQ(page.header("content-type"), "text/html; charset=utf-8");
+  EXPECT_THAT(page.header("content-security-policy"),
+              ::testing::AllOf(HasSubstr("default-src 'none'; script-src 'self';"),
+                               HasSubstr("require-trusted-types-for 'script'"),
+                               ::testing::Not(HasSubstr("unsafe"))));
+  EXPECT_THAT(page.body, ::testing::Not(HasSubstr("://"))) << "nothing from other hosts";
+  const auto script = gateway->get("/assets/uplot.js");
+  EXPECT_EQ(script.header("content-type"), "text/javascript; charset=utf-8");
+  EXPECT_THAT(script.body, HasSubstr("Permission is hereby granted")) << "its licence";
+  const auto again = gateway->get("/assets/uplot.js", {"If-None-Match: " + script.header("etag")});
+  EXPECT_EQ(again.status, 304);
+  EXPECT_EQ(again.body, "");
+  const auto page_again = gateway->get("/", {"If-None-Match: " + page.header("etag")});
+  EXPECT_EQ(page_again.status, 304);
+  EXPECT_EQ(page_again.header("content-security-policy"), page.header("content-security-policy"))
+      << "a browser puts it in the place of the one that it kept";
+  EXPECT_EQ(gateway->get("/assets/..%2fopenapi.json").status, 404);
+}
+
+TEST_F(GatewayHistory, OtherNamesOfThisAddressAreNotAnswered) {
+  for (const char* path : {"/", "/feeds", "/feeds/executions/live"}) {
+    HttpClient client(gateway->port());
+    ASSERT_TRUE(
+        client.send(std::string("GET ") + path + " HTTP/1.1\r\nHost: evil.example\r\n\r\n"));
+    const auto refused = client.receive();
+    EXPECT_EQ(refused.status, 421) << path;
+    EXPECT_THAT(json::parse(refused.body)["detail"], HasSubstr("[http] hosts"));
+  }
+}
+
+TEST_F(GatewayHistory, ActivityIsToldSinceAGivenTime) {
+  const auto feeds = [](const std::string& query) {
+    return json::parse(gateway->get("/activity" + query).body)["feeds"];
+  };
+  ASSERT_TRUE(eventually([&] { return feeds("")[1]["at"].size() >= 2; }));
+  const json executions = feeds("")[1];
+  EXPECT_EQ(executions["name"], "executions");
+  for (const char* figure : {"rate", "uncatalogued", "unpublished", "p50_ms", "p99_ms"}) {
+    EXPECT_EQ(executions[figure].size(), executions["at"].size()) << figure;
+  }
+  const auto second = executions["at"][1].get<std::int64_t>();
+  const json later = feeds("?since=" + std::to_string(second - 1))[1];
+  EXPECT_EQ(later["at"][0], second);
+}
+
 TEST_F(GatewayHistory, TokensGuardTheirFeeds) {
   GatewayProcess guarded(*installation,
                          {{"FEEDVAULT_HTTP_TOKENS", "events:eeeeeeeeeeeeeeee,*:aaaaaaaaaaaaaaaa"}});

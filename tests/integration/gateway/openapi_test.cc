@@ -147,6 +147,8 @@ class GatewayOpenApi : public ::testing::Test {
 TEST_F(GatewayOpenApi, DescribesEveryAnswer) {
   const std::string messages = "/feeds/{feed}/messages";
   check("GET", "/feeds", "/feeds", 200);
+  check("GET", "/activity", "/activity?since=1", 200);
+  check("GET", "/activity", "/activity?since=x", 400);
   check("GET", "/feeds/{feed}/live", "/feeds/executions/live?from=1", 200);
   check("GET", "/feeds/{feed}/live", "/feeds/executions/live?from=x", 400);
   check("GET", messages, "/feeds/executions/messages?limit=2", 200);
@@ -169,6 +171,10 @@ TEST_F(GatewayOpenApi, DescribesEveryAnswer) {
   check("POST", "/quarantine/{id}/requeue", "/quarantine/" + id + "/requeue", 202);
   check("POST", "/quarantine/{id}/requeue", "/quarantine/999999/requeue", 404);
   check("GET", "/openapi.json", "/openapi.json", 200);
+  check("GET", "/", "/", 200);
+  check("GET", "/assets/{file}", "/assets/app.js", 200);
+  check("GET", "/assets/{file}", "/assets/style.css", 200);
+  check("GET", "/assets/{file}", "/assets/none.js", 404);
   check("GET", "/livez", "/livez", 200);
   check("GET", "/readyz", "/readyz", 200);
   check("GET", "/metrics", "/metrics", 200);

@@ -186,6 +186,7 @@ TEST_F(ConfigTest, TheGatewaysKeys) {
 auth = "required"
 tokens = ["a:0123456789abcdef", "*:0123456789ABCDEF", "write:0123456789-._~+/"]
 cors_origins = ["https://desk.example.org", "http://localhost:3000"]
+hosts = ["feeds.example.org"]
 connections_max = 1
 header_timeout_s = 2
 idle_timeout_s = 3
@@ -196,6 +197,7 @@ database_connections = 5
   EXPECT_EQ(config->http.auth, "required");
   EXPECT_EQ(config->http.tokens.size(), 3U);
   EXPECT_EQ(config->http.cors_origins.back(), "http://localhost:3000");
+  EXPECT_THAT(config->http.hosts, ::testing::ElementsAre("feeds.example.org"));
   EXPECT_EQ(config->http.connections_max, 1U);
   EXPECT_EQ(config->http.header_timeout_s.count(), 2);
   EXPECT_EQ(config->http.idle_timeout_s.count(), 3);
@@ -214,6 +216,8 @@ TEST_F(ConfigTest, WhatTheGatewayRefuses) {
               ::testing::AllOf(HasSubstr("openssl rand"), ::testing::Not(HasSubstr("hunter2"))));
   EXPECT_THAT(error("[http]\ncors_origins = [\"https://a/b\"]\n" + feed()),
               HasSubstr("'https://a/b' is not an origin"));
+  EXPECT_THAT(error("[http]\nhosts = [\"a:8080\"]\n" + feed()),
+              HasSubstr("'a:8080' is not a host's name"));
 }
 
 TEST_F(ConfigTest, HostAndPortMakeAnUrl) {

@@ -297,6 +297,51 @@ TEST(AccessTest, PagesOfOtherOriginsMayChangeNothing) {
   EXPECT_EQ(open.refuse_writing(with({host, {"sec-fetch-site", "cross-site"}}))->status, 403);
 }
 
+int asked_as(const Access& access, const std::string& host) {
+  const auto refused = access.refuse_host(with({{"host", host}}));
+  return refused ? refused->status : 200;
+}
+
+TEST(AccessTest, NamesThatOthersMayGiveUsAreNotAnswered) {
+  HttpConfig config;
+  const Access open = Access::create(config).value();
+  for (const char* own : {"localhost:8080",
+                          "LOCALHOST",
+                          "localhost.",
+                          "a.localhost",
+                          "127.0.0.1",
+                          "127.0.0.1:8080",
+                          "[::1]:8080",
+                          "192.0.2.1:80",
+                          ""}) {
+    EXPECT_EQ(asked_as(open, own), 200) << own;
+  }
+  for (const char* foreign : {"evil.example",
+                              "evil.example:8080",
+                              "localhost.evil.example",
+                              "notlocalhost",
+                              "127.0.0.1.evil.example",
+                              "[",
+                              "[::1.evil]",
+                              ":"}) {
+    EXPECT_EQ(asked_as(open, foreign), 421) << foreign;
+  }
+  EXPECT_THAT(open.refuse_host(with({{"host", "desk"}}))->body, HasSubstr("[http] hosts"));
+  config.hosts = {"feeds.example.org"};
+  EXPECT_EQ(asked_as(Access::create(config).value(), "Feeds.Example.org:443"), 200);
+  EXPECT_EQ(asked_as(Access::create(config).value(), "example.org"), 421);
+}
+
+TEST(AccessTest, WhereATokenIsAskedForAnyNameWill) {
+  EXPECT_EQ(asked_as(Access::create(with_tokens()).value(), "desk.example.org"), 200);
+  HttpConfig wide;
+  wide.bind = "0.0.0.0";
+  wide.auth = "off";
+  EXPECT_EQ(asked_as(Access::create(wide).value(), "desk.example.org"), 200);
+  wide.hosts = {"gateway"};
+  EXPECT_EQ(asked_as(Access::create(wide).value(), "desk.example.org"), 421);
+}
+
 TEST(AccessTest, ListedOriginsMayRead) {
   const Access access = Access::create(with_tokens()).value();
   Response answer;
