@@ -261,7 +261,8 @@ void NatsHistory::adapt(const SeqRange& asked,
     return;
   }
   ahead_ = std::min(ahead_ + 1, options_.pages_ahead);
-  std::size_t bytes = 0;
+  // As the service counts them: a page that its bytes end makes those behind it useless.
+  std::size_t bytes = page.messages.size() * sizeof(HistoryMessage);
   for (const HistoryMessage& message : page.messages) {
     bytes += message.id.size() + message.data.size();
   }

@@ -90,8 +90,13 @@ void HistoryStream::write(const MessageView& message, std::string& text) {
 Status HistoryStream::read_page(storage::CatalogueReader& catalogue,
                                 std::size_t rows_max,
                                 std::string& text) {
+  // What does not fit into the page would be sent by the database and thrown away here.
+  const std::size_t fit = kPageBytes / row_bytes_ + 1;
   scan_.first_seq = next_;
-  scan_.rows_max = static_cast<std::size_t>(std::min<std::uint64_t>(rows_max, left_));
+  scan_.rows_max =
+      static_cast<std::size_t>(std::min<std::uint64_t>(std::min(rows_max, fit), left_));
+  const std::size_t bytes_before = text.size();
+  std::size_t looked_at = 0;
   std::uint64_t rows = 0;
   const auto next = catalogue.scan(scan_, [&](const storage::Row& row) {
     const MessageView message{.seq = row.seq,
@@ -99,12 +104,16 @@ Status HistoryStream::read_page(storage::CatalogueReader& catalogue,
                               .id = row.id,
                               .data = row.data,
                               .body = row.body};
+    ++looked_at;
     if (passes(message)) {
       write(message, text);
       ++rows;
     }
     return text.size() < kPageBytes;
   });
+  if (looked_at > 0) {
+    row_bytes_ = std::max<std::size_t>(1, (text.size() - bytes_before) / looked_at);
+  }
   rows_total_.increment(rows);
   left_ -= rows;
   if (next.has_value()) {
@@ -227,6 +236,7 @@ bool HistoryStream::schedule() {
 
 void HistoryStream::read_on(storage::CatalogueReader& catalogue) {
   std::string text;
+  text.reserve(std::min(kPageBytes, row_bytes_ * kPageRows) + kPageBytes / 16);
   const Status status = read_page(catalogue, kPageRows, text);
   const bool whole = status.ok() && finished();
   if (whole) {

@@ -70,6 +70,7 @@ class HistoryStream final : public BodyStream, public std::enable_shared_from_th
   MessageWriter writer_;
   std::uint64_t next_ = 1;
   std::uint64_t left_ = 0;
+  std::size_t row_bytes_ = 1;  // of text, lately
   bool first_row_ = true;
 
   Mutex mutex_;

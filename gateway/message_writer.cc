@@ -22,7 +22,8 @@ void append_number(std::string& out, std::uint64_t number) {
 void append_on_one_line(std::string& out, std::string_view json) {
   const std::size_t begin = out.size();
   out.append(json);
-  if (json.find_first_of("\r\n") != std::string_view::npos) {
+  // Bodies of ours have none: two fast searches are all that it costs them.
+  if (json.find('\n') != std::string_view::npos || json.find('\r') != std::string_view::npos) {
     std::replace_if(
         out.begin() + static_cast<std::ptrdiff_t>(begin),
         out.end(),
