@@ -12,7 +12,7 @@ namespace {
 
 // EventSource waits so long before it comes back; its own choice would be some seconds.
 constexpr const char* kGreeting = "retry: 1000\n\n";
-constexpr const char* kFarewell = ": the gateway is about to end; come back\n\n";
+constexpr const char* kFarewell = ": it ends here; come back with the last id\n\n";
 
 Piece piece(const char* text) {
   return std::make_shared<const std::string>(text);

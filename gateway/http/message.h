@@ -54,7 +54,8 @@ class BodyStream {
   /// heartbeats when nothing was sent for a while.
   virtual bool endless() const { return false; }
   virtual Piece heartbeat() { return nullptr; }
-  /// The process is about to end: an endless stream ends at the next take().
+  /// The process is about to end, or the reader is too slow: an endless stream ends at the next
+  /// take().
   virtual void finish() {}
 };
 

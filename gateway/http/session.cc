@@ -81,7 +81,16 @@ void Session::check_deadline(SteadyTime now) {
       }
       return;
     case State::kWriting:
-      host_.too_slow();
+      if (end_stream()) {
+        // What is under way must be whole before the end can be told: the reader has as long again
+        // to take it.
+        host_.too_slow();
+        set_deadline(host_.limits().write_timeout);
+        return;
+      }
+      if (!ending_) {
+        host_.too_slow();
+      }
       leave();
       return;
     case State::kLingering:
@@ -97,12 +106,19 @@ void Session::drain() {
   draining_ = true;
   if (idle()) {
     leave();
-  } else if (stream_ != nullptr && stream_->endless()) {
-    stream_->finish();
-    if (state_ == State::kWaiting) {
-      send_more();
-    }
+  } else if (end_stream() && state_ == State::kWaiting) {
+    send_more();
   }
+}
+
+// An endless answer ends behind what is being sent; true the first time.
+bool Session::end_stream() {
+  if (stream_ == nullptr || !stream_->endless() || ending_) {
+    return false;
+  }
+  ending_ = true;
+  stream_->finish();
+  return true;
 }
 
 void Session::leave() {
@@ -224,7 +240,7 @@ void Session::begin_body() {
     read();  // so that the reader's leaving is seen
   }
   if (draining_) {
-    stream_->finish();
+    end_stream();
   }
   send_more();
 }

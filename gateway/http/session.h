@@ -74,7 +74,7 @@ class SessionHost {
   virtual std::string_view date() = 0;
   virtual void answered(int status) = 0;
   virtual void sent(std::size_t bytes) = 0;
-  /// A reader did not take what was sent for write_timeout.
+  /// A reader did not take what was sent for write_timeout; it is being ended.
   virtual void too_slow() = 0;
   /// A request came: the session is not the longest idle one any more.
   virtual void busy(Session& session) = 0;
@@ -113,6 +113,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void handle();
   void answer(Response response);
   void begin_body();
+  bool end_stream();
   void send_more();
   void send_body_text();
   void write(bool last);
@@ -144,6 +145,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::string text_;
   std::size_t text_sent_ = 0;
   std::shared_ptr<BodyStream> stream_;
+  bool ending_ = false;  // stream_, which is endless, has been told to
   std::vector<Piece> pieces_;
   std::vector<Bytes> parts_;
   char chunk_head_[20];

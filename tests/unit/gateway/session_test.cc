@@ -323,6 +323,26 @@ TEST_F(LiveSessionTest, TheEndOfTheProcessEndsItInAnOrderlyWay) {
   EXPECT_TRUE(wire_.end_sent);
 }
 
+TEST_F(LiveSessionTest, WhoTakesNothingForAWhileIsEndedInAnOrderlyWay) {
+  stream_->say("one");
+  pass(limits_.write_timeout);
+  EXPECT_EQ(slow_, 1);
+  ASSERT_FALSE(gone_) << "it may take it yet";
+  stream_->say("two");
+  EXPECT_EQ(taken(), "3\r\none\r\n3\r\nbye\r\n0\r\n\r\n") << "whole, and no more of it";
+  EXPECT_TRUE(wire_.end_sent);
+}
+
+TEST_F(LiveSessionTest, WhoGoesOnTakingNothingIsCutOff) {
+  stream_->say("one");
+  pass(limits_.write_timeout);
+  pass(limits_.write_timeout / 2);
+  EXPECT_FALSE(gone_);
+  pass(limits_.write_timeout / 2);
+  EXPECT_TRUE(gone_);
+  EXPECT_EQ(slow_, 1);
+}
+
 TEST_F(LiveSessionTest, AnEventWhileAWriteIsUnderWayIsSentBehindIt) {
   stream_->say("one");
   stream_->say("two");
