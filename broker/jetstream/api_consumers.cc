@@ -137,10 +137,6 @@ void Api::finish_create(Call& call, ConsumerConfig config, ConsumerSet::CreateAc
     call.refuse(created.error());
     return;
   }
-  if (!created->existed) {
-    output_.advisory(streams::ConsumerAction{
-        stream->name(), created->consumer->name(), streams::Action::kCreate});
-  }
   put_consumer(call.json, *stream, *created->consumer);
 }
 
@@ -205,8 +201,6 @@ void Api::consumer_delete(Call& call) {
     call.refuse(*error);
     return;
   }
-  output_.advisory(streams::ConsumerAction{
-      stream->name(), std::string(call.consumer), streams::Action::kDelete});
   call.json["success"] = true;
 }
 

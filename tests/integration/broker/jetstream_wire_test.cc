@@ -393,18 +393,25 @@ TEST(JetStreamWire, AdvisoriesTellOnceWhatHappened) {
       {"s", "x"},
       {"$JS.API.STREAM.MSG.DELETE.S", R"({"seq":1})"},
       {"$JS.API.STREAM.UPDATE.S", R"({"name":"S","subjects":["s","t"]})"},
+      {"$JS.API.CONSUMER.DURABLE.CREATE.S.C",
+       R"({"stream_name":"S","config":{"durable_name":"C","ack_policy":"explicit"}})"},
+      {"$JS.API.CONSUMER.DELETE.S.C", ""},
       {"$JS.API.STREAM.DELETE.S", ""},
   };
   const std::multiset<std::string> expected = {
       "$JS.EVENT.ADVISORY.STREAM.CREATED.S create",
       "$JS.EVENT.ADVISORY.STREAM.UPDATED.S modify",
       "$JS.EVENT.ADVISORY.STREAM.DELETED.S delete",
+      "$JS.EVENT.ADVISORY.CONSUMER.CREATED.S.C create",
+      "$JS.EVENT.ADVISORY.CONSUMER.DELETED.S.C delete",
       R"(API $JS.API.STREAM.CREATE.S {"name":"S","subjects":["s"]} stream_create_response)",
       "API $JS.API.STREAM.INFO.S  stream_info_response",
       "API $JS.API.STREAM.INFO.NOPE  stream_info_response",
       R"(API $JS.API.STREAM.MSG.DELETE.S {"seq":1} stream_msg_delete_response)",
       R"(API $JS.API.STREAM.UPDATE.S {"name":"S","subjects":["s","t"]} stream_update_response)",
       "API $JS.API.STREAM.DELETE.S  stream_delete_response",
+      R"(API $JS.API.CONSUMER.DURABLE.CREATE.S.C {"stream_name":"S","config":{"durable_name":"C","ack_policy":"explicit"}} consumer_create_response)",
+      "API $JS.API.CONSUMER.DELETE.S.C  consumer_delete_response",
   };
   const feedvault::testing::TempDir folder;
   for (const ServerKind kind : {ServerKind::kOurs, ServerKind::kReference}) {
