@@ -26,6 +26,7 @@ Feedvault records every message of your feeds exactly once in MySQL and serves i
   bash run.sh verify FEED      compares table and stream, message by message
   bash run.sh quarantine list|show|export|requeue ...
                                what could not be catalogued
+  bash run.sh doctor           examines what must be right, with a remedy for what is not
   bash run.sh logs [NAME] [-f] logs of all processes or of one
   bash run.sh test             builds and runs all tests
   bash run.sh bench [pipeline|broker|streams|store|subscribers] ...
@@ -252,7 +253,7 @@ main() {
       load_existing
       "${MODE}_tool" status "${ARGUMENTS[@]}"
       ;;
-    tail | history | verify | quarantine)
+    tail | history | verify | quarantine | doctor)
       load_existing
       "${MODE}_tool" "$COMMAND" "${ARGUMENTS[@]}"
       ;;

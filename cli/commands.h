@@ -52,6 +52,13 @@ struct StatusOptions {
 };
 int status(const Config& config, const StatusOptions& options);
 
+/// Examines everything that must be right for feeds to flow; a line each, ok, warn or fail, with a
+/// remedy. kExitOk: nothing fails. A configuration that cannot be read is a failure like others.
+struct DoctorOptions {
+  bool json = false;
+};
+int doctor(const Result<Config>& config, const DoctorOptions& options);
+
 struct QuarantineListOptions {
   std::string feed;  // empty: all
   std::uint32_t limit = 100;

@@ -63,7 +63,7 @@ Result<HttpAnswer> http_get(const std::string& host,
   if (!text.starts_with("HTTP/1.") || body == std::string::npos ||
       std::from_chars(text.data() + code + 1, text.data() + body, answer.status).ec !=
           std::errc()) {
-    return unavailable(where + " does not speak HTTP");
+    return protocol_error(where + " does not speak HTTP");
   }
   answer.body = text.substr(body + 4);
   return answer;

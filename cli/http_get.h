@@ -14,7 +14,7 @@ struct HttpAnswer {
 };
 
 /// GET http://<host>:<port><path>, from a server that closes after its answer. kUnavailable when
-/// nobody answers.
+/// nobody answers, kProtocol when it is no HTTP.
 Result<HttpAnswer> http_get(const std::string& host,
                             std::uint16_t port,
                             const std::string& path,

@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "cli/commands.h"
-#include "cli/http_get.h"
+#include "cli/controller_health.h"
 #include "client/nats/jetstream.h"
 #include "storage/catalogue_reader.h"
 
@@ -136,34 +136,26 @@ Summaries ask_catalogue(const Config& config, Report& report) {
 }
 
 void ask_controller(const Config& config, Report& report) {
-  const std::string& bind = config.controller.bind;
-  const std::string host = bind == "0.0.0.0" || bind == "::" ? "127.0.0.1" : bind;
-  const auto answer = http_get(host, config.controller.port, "/readyz", 2s);
-  if (!answer) {
-    report.problems.push_back("controller: " + answer.error().message());
+  const auto health = ask_controller_health(config);
+  if (!health) {
+    report.problems.push_back("controller: " + health.error().message());
     return;
   }
-  try {
-    const auto body = ordered_json::parse(answer->body);
-    report.ready = body.value("ready", false);
-    if (const std::string reason = body.value("reason", std::string()); !reason.empty()) {
-      report.problems.push_back("controller: " + reason);
-    }
-    for (const auto& entry : body.at("feeds")) {
-      for (FeedStatus& status : report.feeds) {
-        if (entry.at("name") == status.feed->name) {
-          status.state = entry.value("state", status.state);
-          status.reason = entry.value("reason", std::string());
-          if (!entry.value("ready", false)) {
-            report.problems.push_back("controller: feed " + status.feed->name + " is " +
-                                      status.state +
-                                      (status.reason.empty() ? "" : ": " + status.reason));
-          }
-        }
+  report.ready = health->ready;
+  if (!health->reason.empty()) {
+    report.problems.push_back("controller: " + health->reason);
+  }
+  for (const ControllerHealth::Feed& feed : health->feeds) {
+    for (FeedStatus& status : report.feeds) {
+      if (feed.name == status.feed->name) {
+        status.state = feed.state;
+        status.reason = feed.reason;
       }
     }
-  } catch (const nlohmann::json::exception& e) {
-    report.problems.push_back("controller: cannot read its answer: " + std::string(e.what()));
+    if (!feed.ready) {
+      report.problems.push_back("controller: feed " + feed.name + " is " + feed.state +
+                                (feed.reason.empty() ? "" : ": " + feed.reason));
+    }
   }
 }
 

@@ -11,11 +11,8 @@
 #include "controller/limits.h"
 
 namespace feedvault::controller {
-namespace {
 
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
-
-nats::StreamConfig ingest_config(const Config& config, const FeedConfig& feed) {
+nats::StreamConfig ingest_stream_config(const Config& config, const FeedConfig& feed) {
   nats::StreamConfig stream;
   stream.name = feed.ingest_stream();
   stream.description = "Feedvault: captured messages of feed " + feed.name;
@@ -25,12 +22,12 @@ nats::StreamConfig ingest_config(const Config& config, const FeedConfig& feed) {
   return stream;
 }
 
-nats::StreamConfig feed_config(const Config& config, const FeedConfig& feed) {
+nats::StreamConfig feed_stream_config(const Config& config, const FeedConfig& feed) {
   nats::StreamConfig stream;
   stream.name = feed.feed_stream();
   stream.description = "Feedvault: catalogued messages of feed " + feed.name;
   stream.subjects = {feed.republish};
-  stream.max_age_ns = config.published.keep_s.count() * kNsPerSecond;
+  stream.max_age_ns = std::chrono::nanoseconds(config.published.keep_s).count();
   stream.max_bytes = config.published.bytes_max;
   stream.replicas = config.published.replicas;
   stream.duplicate_window_ns = kDuplicateWindowNs;
@@ -39,6 +36,25 @@ nats::StreamConfig feed_config(const Config& config, const FeedConfig& feed) {
   stream.allow_direct = true;
   return stream;
 }
+
+std::vector<std::string> differing_limits(const nats::StreamConfig& stream,
+                                          const nats::StreamConfig& wanted) {
+  std::vector<std::string> names;
+  const auto compare = [&](const char* name, bool same) {
+    if (!same) {
+      names.emplace_back(name);
+    }
+  };
+  compare("subjects", stream.subjects == wanted.subjects);
+  compare("max_age", stream.max_age_ns == wanted.max_age_ns);
+  compare("max_bytes", stream.max_bytes == wanted.max_bytes);
+  compare("max_msgs", stream.max_msgs == wanted.max_msgs);
+  compare("max_msgs_per_subject", stream.max_msgs_per_subject == wanted.max_msgs_per_subject);
+  compare("duplicate_window", stream.duplicate_window_ns == wanted.duplicate_window_ns);
+  return names;
+}
+
+namespace {
 
 // "2.10.29" -> {2, 10}; what cannot be read counts as old.
 bool knows_first_seq(const std::string& version) {
@@ -53,17 +69,11 @@ bool knows_first_seq(const std::string& version) {
   return major > 2 || (major == 2 && minor >= 10);
 }
 
-bool same_limits(const nats::StreamConfig& a, const nats::StreamConfig& b) {
-  return a.subjects == b.subjects && a.max_age_ns == b.max_age_ns && a.max_bytes == b.max_bytes &&
-         a.max_msgs == b.max_msgs && a.max_msgs_per_subject == b.max_msgs_per_subject &&
-         a.duplicate_window_ns == b.duplicate_window_ns;
-}
-
 // Brings an existing stream to `wanted`, keeping what we do not decide.
 Result<nats::StreamInfo> adjust(nats::JetStream& jetstream,
                                 nats::StreamInfo info,
                                 const nats::StreamConfig& wanted) {
-  if (same_limits(info.config, wanted)) {
+  if (differing_limits(info.config, wanted).empty()) {
     return info;
   }
   nats::StreamConfig config = info.config;
@@ -176,7 +186,7 @@ Status restore_from_stream(nats::Connection& connection,
 Result<nats::StreamInfo> ensure_ingest_stream(nats::JetStream& jetstream,
                                               const Config& config,
                                               const FeedConfig& feed) {
-  const nats::StreamConfig wanted = ingest_config(config, feed);
+  const nats::StreamConfig wanted = ingest_stream_config(config, feed);
   auto info = jetstream.stream_info(wanted.name);
   if (info.has_value()) {
     return adjust(jetstream, std::move(info).value(), wanted);
@@ -194,7 +204,7 @@ Result<nats::StreamInfo> ensure_feed_stream(nats::JetStream& jetstream,
                                             const std::string& server_version,
                                             std::uint64_t last_seq,
                                             storage::CatalogueReader& table) {
-  nats::StreamConfig wanted = feed_config(config, feed);
+  nats::StreamConfig wanted = feed_stream_config(config, feed);
   auto info = jetstream.stream_info(wanted.name);
   if (info.has_value()) {
     return adjust(jetstream, std::move(info).value(), wanted);

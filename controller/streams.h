@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/config.h"
 #include "client/nats/jetstream.h"
@@ -13,6 +14,15 @@ namespace feedvault::controller {
 
 // What a session asks and repairs before its pipeline runs: are the streams there, is the ingest
 // stream still the one that the checkpoint means, and do feed stream and table agree?
+
+/// The streams as the configuration wants them.
+nats::StreamConfig ingest_stream_config(const Config& config, const FeedConfig& feed);
+nats::StreamConfig feed_stream_config(const Config& config, const FeedConfig& feed);
+
+/// The limits that an existing stream has otherwise than wanted, by their names in the JetStream
+/// API: what ensure_..._stream() takes back.
+std::vector<std::string> differing_limits(const nats::StreamConfig& stream,
+                                          const nats::StreamConfig& wanted);
 
 /// Finds the feed's ingest stream, makes it when missing, and takes back limits that could delete
 /// what is not catalogued. kInvalidArgument when another stream holds the subjects.

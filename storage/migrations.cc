@@ -1,11 +1,11 @@
 #include "storage/migrations.h"
 
-#include <array>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "storage/catalogue_reader.h"
+#include "storage/service_rights.h"
 #include "storage/sql_text.h"
 
 namespace feedvault::storage {
@@ -135,20 +135,7 @@ Result<std::string> service_account(const MysqlConfig& config) {
 // depends on the server's settings.
 Status grant_service_rights(Session& session, const MysqlConfig& config) {
   ASSIGN_OR_RETURN(const std::string account, service_account(config));
-  struct Grant {
-    std::string_view rights;
-    std::string_view table;
-  };
-  constexpr std::array kGrants = {
-      Grant{"SELECT, INSERT", "Messages"},
-      Grant{"SELECT, INSERT, UPDATE", "Feeds"},
-      Grant{"SELECT, INSERT, UPDATE", "Quarantine"},
-      Grant{"SELECT, INSERT", "Gaps"},
-      Grant{"SELECT", "Events"},
-      Grant{"SELECT", "Executions"},
-      Grant{"SELECT", "schema_migrations"},
-  };
-  for (const Grant& grant : kGrants) {
+  for (const ServiceRight& grant : kServiceRights) {
     const std::string sql = "GRANT " + std::string(grant.rights) + " ON " +
                             quote_identifier(config.database) + "." +
                             quote_identifier(grant.table) + " TO " + account;

@@ -44,9 +44,12 @@ class MysqlCatalogue final : public Catalogue {
                  const ServerSettings& settings)
       : session_(std::move(session)),
         lock_name_(election_lock(config, feed)),
-        warnings_(settings.warnings),
         tables_(std::in_place, *session_, feed, settings.packet_bytes_max),
-        reader_(std::in_place, *session_) {}
+        reader_(std::in_place, *session_) {
+    for (const SettingWarning& warning : settings.warnings) {
+      warnings_.push_back(warning.to_string());
+    }
+  }
 
   Status elect(milliseconds wait) override {
     RETURN_IF_ERROR(usable());
@@ -125,7 +128,7 @@ class MysqlCatalogue final : public Catalogue {
 
   std::unique_ptr<Session> session_;  // null once given up
   const std::string lock_name_;
-  const std::vector<std::string> warnings_;
+  std::vector<std::string> warnings_;
   std::optional<FeedTables> tables_;
   std::optional<RangeReader> reader_;
   std::uint64_t epoch_ = 0;  // 0: take_over() has not been called

@@ -33,27 +33,37 @@ Result<ServerSettings> read_server_settings(Session& session) {
     return invalid_argument("the server's max_allowed_packet is " + packet +
                             " bytes; set it to 16M or more");
   }
-  const auto warn = [&](const std::string& name, const std::string& consequence) {
-    settings.warnings.push_back(name + " = " + values[name] + ": " + consequence);
-  };
+  for (const char* name : {"innodb_flush_log_at_trx_commit", "innodb_doublewrite", "sync_binlog"}) {
+    const bool matters = std::string_view(name) != "sync_binlog" || values["log_bin"] == "ON";
+    if (matters) {
+      settings.durability +=
+          (settings.durability.empty() ? "" : ", ") + std::string(name) + " = " + values[name];
+    }
+  }
+  const auto warn =
+      [&](const std::string& name, const std::string& consequence, const std::string& remedy) {
+        settings.warnings.push_back({name + " = " + values[name], consequence, remedy});
+      };
   if (values["innodb_flush_log_at_trx_commit"] != "1") {
     warn("innodb_flush_log_at_trx_commit",
-         "a crash of the machine can lose committed messages; set it to 1");
+         "a crash of the machine can lose committed messages",
+         "set it to 1");
   }
   if (values["log_bin"] == "ON" && values["sync_binlog"] != "1") {
     warn("sync_binlog",
-         "after a crash of the machine replicas may miss committed messages; set it to 1");
+         "after a crash of the machine replicas may miss committed messages",
+         "set it to 1");
   }
   const std::string& doublewrite = values["innodb_doublewrite"];
   if (doublewrite == "OFF" || doublewrite == "0" || doublewrite == "DETECT_ONLY") {
-    warn("innodb_doublewrite", "a power failure in the middle of a page loses it; turn it on");
+    warn("innodb_doublewrite", "a power failure in the middle of a page loses it", "turn it on");
   }
   const std::string& method = values["innodb_flush_method"];
   if (method == "nosync" || method == "O_DIRECT_NO_FSYNC") {
-    warn("innodb_flush_method", "not every write is followed by fsync; use O_DIRECT or fsync");
+    warn("innodb_flush_method", "not every write is followed by fsync", "use O_DIRECT or fsync");
   }
   if (settings.packet_bytes_max < kPacketBytesAdvised) {
-    warn("max_allowed_packet", "large messages will be quarantined; set it to 16M or more");
+    warn("max_allowed_packet", "large messages will be quarantined", "set it to 16M or more");
   }
   return settings;
 }

@@ -47,6 +47,7 @@ class ControllerProcess {
   HttpAnswer get(const std::string& path) const {
     return http_get(http_port_, path, std::chrono::seconds(2));
   }
+  std::uint16_t http_port() const { return http_port_; }
   /// Every feed is active here, or is another controller's.
   bool ready() const { return get("/readyz").status == 200; }
   /// "active", "standby", "stopped" ... of one feed; empty when nobody answers.

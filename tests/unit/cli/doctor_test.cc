@@ -1,0 +1,37 @@
+#include "cli/doctor.h"
+
+#include <gtest/gtest.h>
+
+namespace feedvault::cli {
+namespace {
+
+constexpr std::int64_t kNow = 1'800'000'000'000'000;
+constexpr std::int64_t kSecond = 1'000'000;
+
+TEST(JudgeClock, WhatTheRoundTripLeavesOpenIsNoDifference) {
+  const Finding same = judge_clock("broker", kNow + 3 * kSecond, kNow, kNow + 5 * kSecond);
+  EXPECT_EQ(same.grade, Grade::kOk);
+  EXPECT_NE(same.text.find("as this host's"), std::string::npos) << same.text;
+  EXPECT_EQ(judge_clock("broker", kNow - kSecond / 2, kNow, kNow).grade, Grade::kOk);
+}
+
+TEST(JudgeClock, TellsWhichWayAndHowMuch) {
+  const Finding ahead = judge_clock("broker", kNow + 12 * kSecond, kNow, kNow + 2 * kSecond);
+  EXPECT_EQ(ahead.grade, Grade::kWarn);
+  EXPECT_NE(ahead.text.find("the broker's is 10.000 s ahead of"), std::string::npos) << ahead.text;
+  EXPECT_NE(ahead.remedy.find("synchronise"), std::string::npos);
+  const Finding behind = judge_clock("database", kNow - 100 * kSecond, kNow, kNow + kSecond);
+  EXPECT_EQ(behind.grade, Grade::kFail);
+  EXPECT_NE(behind.text.find("100.000 s behind"), std::string::npos) << behind.text;
+}
+
+TEST(JudgeDisk, WarnsBeforeItIsFull) {
+  constexpr std::uint64_t kGiB = 1ULL << 30U;
+  EXPECT_EQ(judge_disk("streams", "/data", 50 * kGiB, 100 * kGiB).grade, Grade::kOk);
+  EXPECT_EQ(judge_disk("streams", "/data", 4 * kGiB, 100 * kGiB).grade, Grade::kWarn);
+  EXPECT_EQ(judge_disk("streams", "/data", kGiB / 2, 2 * kGiB).grade, Grade::kWarn);
+  EXPECT_EQ(judge_disk("streams", "/data", kGiB / 100, kGiB).grade, Grade::kFail);
+}
+
+}  // namespace
+}  // namespace feedvault::cli
