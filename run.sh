@@ -17,7 +17,8 @@ Feedvault records every message of your feeds exactly once in MySQL and serves i
   bash run.sh                  everything up, a live status line; Ctrl-C stops it all
   bash run.sh up               the same in the background; returns once it works
   bash run.sh down             stops it; the data stays
-  bash run.sh status [--json]  every feed: captured, catalogued, published, quarantined, lag, rate
+  bash run.sh status [--watch] [--json]
+                               every feed: captured, catalogued, published, quarantined, lag, rate
   bash run.sh sql [-e QUERY]   the catalogue's SQL prompt, or one query (read-only user)
   bash run.sh tail FEED [--from new|first|SEQ|TIME] [--json] [--count N]
                                subscribes to a feed and prints it

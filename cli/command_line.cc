@@ -100,12 +100,17 @@ void add_status(CLI::App& app, Invocation& chosen) {
   CLI::App* command =
       app.add_subcommand("status", "every feed: captured, catalogued, published, lag, rate");
   command->add_flag("--json", options->json, "as one JSON object (a line each with --watch)");
+  command->add_flag("--watch", options->watch, "again and again, until Ctrl-C");
+  command->add_option("--interval", options->interval_s, "with --watch: seconds in between (2)")
+      ->check(CLI::Range(1, 3600))
+      ->needs("--watch");
   command->footer(
       "Examples:\n"
-      "  feedvault status\n"
+      "  feedvault status --watch\n"
       "  feedvault status --json | jq '.feeds[] | {name, lag_messages}'");
   command->callback([&chosen, options] {
     chosen.run = with_config([options](const Config& config) { return status(config, *options); });
+    chosen.waits_for_signals = options->watch;
   });
 }
 

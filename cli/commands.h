@@ -49,6 +49,10 @@ int verify(const Config& config, const VerifyOptions& options);
 
 struct StatusOptions {
   bool json = false;
+  /// Again and again until SIGINT or SIGTERM, which must be blocked in every thread: redrawn on a
+  /// terminal, else one block after the other.
+  bool watch = false;
+  std::uint32_t interval_s = 2;
 };
 int status(const Config& config, const StatusOptions& options);
 

@@ -1,15 +1,16 @@
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdio>
-#include <map>
-#include <optional>
+#include <string_view>
 #include <thread>
 
 #include <nlohmann/json.hpp>
 
 #include "base/clock.h"
 #include "cli/commands.h"
-#include "cli/controller_health.h"
-#include "client/nats/jetstream.h"
-#include "storage/catalogue_reader.h"
+#include "cli/signal_watch.h"
+#include "cli/status_report.h"
 
 namespace feedvault::cli {
 namespace {
@@ -18,153 +19,14 @@ using namespace std::chrono_literals;
 using nlohmann::ordered_json;
 
 constexpr auto kRateInterval = 1s;
-constexpr auto kApiTimeout = 5s;
-
-/// What is known of a feed; unknown where nobody answered.
-struct FeedStatus {
-  const FeedConfig* feed = nullptr;
-  std::optional<std::uint64_t> captured;
-  std::optional<std::uint64_t> catalogued;
-  std::optional<std::uint64_t> published;
-  std::optional<std::uint64_t> quarantined;
-  std::optional<std::uint64_t> duplicates;
-  std::optional<std::uint64_t> lag_messages;
-  std::optional<double> lag_seconds;
-  std::optional<double> rate;
-  std::string state = "unknown";  // of the controller
-  std::string reason;
-};
-
-struct Report {
-  std::vector<FeedStatus> feeds;
-  std::vector<std::string> problems;
-  bool ready = false;
-};
-
-using Summaries = std::map<std::uint8_t, storage::FeedSummary>;
-
-Result<Summaries> summaries(storage::CatalogueReader& reader) {
-  ASSIGN_OR_RETURN(const auto list, reader.feeds());
-  Summaries by_number;
-  for (const storage::FeedSummary& summary : list) {
-    by_number[summary.feed] = summary;
-  }
-  return by_number;
-}
-
-/// Messages that wait, and since when the oldest of them does.
-void measure_lag(nats::JetStream& jetstream,
-                 const nats::StreamInfo& ingest,
-                 const storage::FeedState& state,
-                 FeedStatus& status) {
-  const bool same_stream = state.ingest.stream_created_ns == ingest.created_ns;
-  std::uint64_t done = same_stream ? state.ingest.stream_seq : 0;
-  done = std::max(done, ingest.first_seq - 1);
-  const std::uint64_t uncatalogued = ingest.last_seq - std::min(ingest.last_seq, done);
-  const std::uint64_t unpublished =
-      state.last_seq - std::min(state.last_seq, status.published.value_or(state.last_seq));
-  status.lag_messages = uncatalogued + unpublished;
-  status.lag_seconds = 0;
-  if (uncatalogued > 0) {
-    if (const auto oldest = jetstream.get_message(ingest.config.name, done + 1)) {
-      const std::int64_t waited_ns = Clock::system().unix_ns() - oldest->time_ns;
-      status.lag_seconds = std::max(0.0, static_cast<double>(waited_ns) / 1e9);
-    }
-  }
-}
-
-void ask_broker(const Config& config, const Summaries& catalogue, Report& report) {
-  nats::ConnectionOptions options;
-  options.name = "feedvault-status";
-  auto connection = nats::Connection::open(config.nats, options);
-  if (!connection) {
-    report.problems.push_back("broker: " + connection.error().message());
-    return;
-  }
-  nats::JetStream jetstream(**connection, kApiTimeout);
-  for (FeedStatus& status : report.feeds) {
-    const auto published = jetstream.stream_info(status.feed->feed_stream());
-    if (published) {
-      status.published = published->last_seq;
-    } else {
-      report.problems.push_back("broker: " + published.error().message());
-    }
-    const auto ingest = jetstream.stream_info(status.feed->ingest_stream());
-    if (!ingest) {
-      report.problems.push_back("broker: " + ingest.error().message());
-      continue;
-    }
-    status.captured = ingest->last_seq;
-    if (const auto found = catalogue.find(status.feed->number); found != catalogue.end()) {
-      measure_lag(jetstream, *ingest, found->second.state, status);
-    }
-  }
-}
-
-Summaries ask_catalogue(const Config& config, Report& report) {
-  const auto reader = storage::CatalogueReader::create(config.mysql);
-  const auto before = summaries(*reader);
-  const SteadyTime start = std::chrono::steady_clock::now();
-  if (!before) {
-    report.problems.push_back("database: " + before.error().message());
-    return {};
-  }
-  std::this_thread::sleep_for(kRateInterval);  // a rate needs two looks
-  const auto after = summaries(*reader);
-  if (!after) {
-    report.problems.push_back("database: " + after.error().message());
-    return *before;
-  }
-  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
-  for (FeedStatus& status : report.feeds) {
-    const auto now = after->find(status.feed->number);
-    const auto then = before->find(status.feed->number);
-    if (now == after->end()) {
-      report.problems.push_back("database: feed " + status.feed->name +
-                                " is not in the catalogue; has a controller run yet?");
-      continue;
-    }
-    status.catalogued = now->second.state.last_seq;
-    status.quarantined = now->second.quarantined;
-    status.duplicates = now->second.duplicates;
-    if (then != before->end()) {
-      status.rate = static_cast<double>(now->second.state.last_seq - then->second.state.last_seq) /
-                    passed.count();
-    }
-  }
-  return *after;
-}
-
-void ask_controller(const Config& config, Report& report) {
-  const auto health = ask_controller_health(config);
-  if (!health) {
-    report.problems.push_back("controller: " + health.error().message());
-    return;
-  }
-  report.ready = health->ready;
-  if (!health->reason.empty()) {
-    report.problems.push_back("controller: " + health->reason);
-  }
-  for (const ControllerHealth::Feed& feed : health->feeds) {
-    for (FeedStatus& status : report.feeds) {
-      if (feed.name == status.feed->name) {
-        status.state = feed.state;
-        status.reason = feed.reason;
-      }
-    }
-    if (!feed.ready) {
-      report.problems.push_back("controller: feed " + feed.name + " is " + feed.state +
-                                (feed.reason.empty() ? "" : ": " + feed.reason));
-    }
-  }
-}
 
 template <typename T>
 ordered_json or_null(const std::optional<T>& value) {
   return value ? ordered_json(*value) : ordered_json(nullptr);
 }
 
-void print_json(const Report& report) {
+/// `time`: when it was taken, for a reader of many; empty: none.
+std::string as_json(const StatusReport& report, const std::string& time) {
   ordered_json feeds = ordered_json::array();
   for (const FeedStatus& status : report.feeds) {
     feeds.push_back({{"name", status.feed->name},
@@ -179,9 +41,14 @@ void print_json(const Report& report) {
                      {"state", status.state},
                      {"reason", status.reason}});
   }
-  const ordered_json out = {
-      {"ready", report.ready}, {"feeds", feeds}, {"problems", report.problems}};
-  std::printf("%s\n", out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+  ordered_json out;
+  if (!time.empty()) {
+    out["time"] = time;
+  }
+  out["ready"] = report.ready;
+  out["feeds"] = feeds;
+  out["problems"] = report.problems;
+  return out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 std::string number(const std::optional<std::uint64_t>& value) {
@@ -197,53 +64,112 @@ std::string decimal(const std::optional<double>& value) {
   return text;
 }
 
-void print_table(const Report& report) {
-  constexpr const char* kFormat = "%-12s %12s %12s %12s %11s %10s %9s %8s %10s  %s\n";
-  std::printf(kFormat,
-              "FEED",
-              "CAPTURED",
-              "CATALOGUED",
-              "PUBLISHED",
-              "QUARANTINED",
-              "DUPLICATES",
-              "LAG MSGS",
-              "LAG S",
-              "RATE/S",
-              "CONTROLLER");
+std::string table_line(const std::vector<std::string>& cells) {
+  constexpr int kWidths[] = {-12, 12, 12, 12, 11, 10, 9, 8, 10};
+  std::string line;
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    const int width = i < std::size(kWidths) ? kWidths[i] : 0;
+    const auto room = static_cast<std::size_t>(width < 0 ? -width : width);
+    const std::string padding(room > cells[i].size() ? room - cells[i].size() : 0, ' ');
+    line += i == 0 ? "" : " ";
+    line += i + 1 == cells.size() ? " " : "";
+    line += width < 0 ? cells[i] + padding : padding + cells[i];
+  }
+  return line + "\n";
+}
+
+std::string as_table(const StatusReport& report) {
+  std::string text = table_line({"FEED",
+                                 "CAPTURED",
+                                 "CATALOGUED",
+                                 "PUBLISHED",
+                                 "QUARANTINED",
+                                 "DUPLICATES",
+                                 "LAG MSGS",
+                                 "LAG S",
+                                 "RATE/S",
+                                 "CONTROLLER"});
   for (const FeedStatus& status : report.feeds) {
-    std::printf(kFormat,
-                status.feed->name.c_str(),
-                number(status.captured).c_str(),
-                number(status.catalogued).c_str(),
-                number(status.published).c_str(),
-                number(status.quarantined).c_str(),
-                number(status.duplicates).c_str(),
-                number(status.lag_messages).c_str(),
-                decimal(status.lag_seconds).c_str(),
-                decimal(status.rate).c_str(),
-                status.state.c_str());
+    text += table_line({status.feed->name,
+                        number(status.captured),
+                        number(status.catalogued),
+                        number(status.published),
+                        number(status.quarantined),
+                        number(status.duplicates),
+                        number(status.lag_messages),
+                        decimal(status.lag_seconds),
+                        decimal(status.rate),
+                        status.state});
+  }
+  return text;
+}
+
+std::string as_lines(const std::vector<std::string>& problems) {
+  std::string text;
+  for (const std::string& problem : problems) {
+    text += "feedvault: " + printable(problem, 2000) + "\n";
+  }
+  return text;
+}
+
+/// Overwrites the screen line by line: clearing it first would flicker.
+std::string redrawn(const std::string& block) {
+  std::string text = "\033[H";
+  for (const char c : block) {
+    text += c == '\n' ? "\033[K\n" : std::string(1, c);
+  }
+  return text + "\033[J";
+}
+
+/// In one system call where the system takes it whole, so that no end comes in the middle of a
+/// block. False when the reader is gone.
+bool write_block(std::string_view block) {
+  while (!block.empty()) {
+    const ssize_t written = ::write(STDOUT_FILENO, block.data(), block.size());
+    if (written < 0 && errno != EINTR) {
+      return false;
+    }
+    block.remove_prefix(written < 0 ? 0 : static_cast<std::size_t>(written));
+  }
+  return true;
+}
+
+int watch_status(const Config& config, const StatusOptions& options) {
+  const bool terminal = ::isatty(STDOUT_FILENO) == 1 && !options.json;
+  // At once: what is being asked need not answer.
+  const SignalWatch end([] { ::_exit(kExitOk); });
+  StatusReader reader(config);
+  if (terminal && !write_block("\033[2J")) {
+    return kExitOk;
+  }
+  for (SteadyTime next = std::chrono::steady_clock::now();;) {
+    const StatusReport report = reader.take();
+    const std::string time = format_rfc3339_us(Clock::system().unix_ns() / 1000);
+    const std::string block = options.json ? as_json(report, time)
+                                           : time.substr(0, 19) + "Z\n" + as_table(report) +
+                                                 as_lines(report.problems) + "\n";
+    if (!write_block(terminal ? redrawn(block) : block)) {
+      return kExitOk;  // the reader has seen enough
+    }
+    next = std::max(next + std::chrono::seconds(options.interval_s),
+                    SteadyTime(std::chrono::steady_clock::now()));
+    std::this_thread::sleep_until(next);  // the interval; a signal ends the program meanwhile
   }
 }
 
 }  // namespace
 
 int status(const Config& config, const StatusOptions& options) {
-  Report report;
-  for (const FeedConfig& feed : config.feeds) {
-    report.feeds.emplace_back().feed = &feed;
+  if (options.watch) {
+    return watch_status(config, options);
   }
-  const Summaries catalogue = ask_catalogue(config, report);
-  ask_broker(config, catalogue, report);
-  ask_controller(config, report);
-  if (options.json) {
-    print_json(report);
-  } else {
-    print_table(report);
-  }
+  StatusReader reader(config);
+  reader.begin();
+  std::this_thread::sleep_for(kRateInterval);  // a rate needs two looks
+  const StatusReport report = reader.take();
+  std::fputs((options.json ? as_json(report, "") : as_table(report)).c_str(), stdout);
   std::fflush(stdout);  // in this order, also where both go to one file
-  for (const std::string& problem : report.problems) {
-    std::fprintf(stderr, "feedvault: %s\n", printable(problem, 2000).c_str());
-  }
+  std::fputs(as_lines(report.problems).c_str(), stderr);
   return report.ready && report.problems.empty() ? kExitOk : kExitProblem;
 }
 

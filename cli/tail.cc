@@ -1,15 +1,13 @@
 #include <unistd.h>
 
-#include <atomic>
-#include <csignal>
 #include <cstdio>
-#include <thread>
 
 #include <nlohmann/json.hpp>
 
 #include "base/clock.h"
 #include "cli/commands.h"
 #include "cli/line_writer.h"
+#include "cli/signal_watch.h"
 #include "client/stream_service.h"
 
 namespace feedvault::cli {
@@ -55,36 +53,6 @@ class Printer {
   std::string line_;
 };
 
-/// Ends the writer when a signal asks us to stop.
-class SignalWatch {
- public:
-  explicit SignalWatch(LineWriter& writer) : thread_([this, &writer] { watch(writer); }) {}
-  SignalWatch(const SignalWatch&) = delete;
-  SignalWatch& operator=(const SignalWatch&) = delete;
-  ~SignalWatch() {
-    done_ = true;
-    thread_.join();
-  }
-
- private:
-  void watch(LineWriter& writer) {
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    const timespec look{.tv_sec = 0, .tv_nsec = 50'000'000};
-    while (!done_) {
-      if (sigtimedwait(&signals, nullptr, &look) > 0) {
-        writer.finish();
-        return;
-      }
-    }
-  }
-
-  std::atomic<bool> done_{false};
-  std::thread thread_;
-};
-
 }  // namespace
 
 int tail(const Config& config, const TailOptions& options) {
@@ -125,7 +93,7 @@ int tail(const Config& config, const TailOptions& options) {
   if (!subscribed.ok()) {
     return report("subscribe", subscribed);
   }
-  const SignalWatch watch(writer);
+  const SignalWatch watch([&writer] { writer.finish(); });
   if (writer.run()) {
     // The callback is refused from now on, so draining ends at once.
     static_cast<void>((*service)->drain(2s));

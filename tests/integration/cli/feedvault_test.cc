@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "base/file.h"
 #include "client/nats/connection.h"
 #include "proto/event.pb.h"
 #include "tests/integration/cli/config_file.h"
@@ -145,6 +146,84 @@ TEST_F(FeedvaultTest, StatusNamesWhatIsAwayAndExitsWithOne) {
   EXPECT_NE(without_database.output.find("database: "), std::string::npos)
       << without_database.output;
   EXPECT_EQ(feedvault({"quarantine", "list"}).exit_code, 1);
+}
+
+/// `feedvault status --watch` with its output in a file, or on a terminal of its own.
+class StatusWatchTest : public FeedvaultTest {
+ protected:
+  std::string out() const { return folder_.file("watch"); }
+  std::string output() const {
+    const auto text = read_file(out());
+    return text ? *text : std::string();
+  }
+  static std::size_t count(const std::string& text, const std::string& part) {
+    std::size_t found = 0;
+    for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) {
+      ++found;
+    }
+    return found;
+  }
+  testing::Process::Options watch(const std::vector<std::string>& arguments) const {
+    testing::Process::Options options;
+    options.command = {testing::built_program("feedvault"),
+                       "--config",
+                       config(),
+                       "status",
+                       "--watch",
+                       "--interval",
+                       "1"};
+    options.command.insert(options.command.end(), arguments.begin(), arguments.end());
+    options.output_file = out();
+    return options;
+  }
+};
+
+TEST_F(StatusWatchTest, ShowsABlockAnIntervalAndEndsWithASignal) {
+  testing::Process watched(watch({}));
+  ASSERT_TRUE(eventually([&] { return count(output(), "FEED ") >= 2; })) << output();
+  // It goes on while something is away, and says what.
+  controller_->kill_hard();
+  ASSERT_TRUE(eventually([&] {
+    return output().find("controller: nobody answers") != std::string::npos;
+  })) << output();
+  watched.send_signal(SIGINT);
+  EXPECT_EQ(watched.wait_for_exit(30s), 0) << output();
+  EXPECT_EQ(output().find('\033'), std::string::npos) << output();
+  EXPECT_TRUE(output().ends_with("\n\n")) << output();
+}
+
+TEST_F(StatusWatchTest, JsonIsAnObjectALineWithTheRateSinceTheOneBefore) {
+  testing::Process watched(watch({"--json"}));
+  ASSERT_TRUE(eventually([&] { return count(output(), "\n") >= 2; })) << output();
+  watched.send_signal(SIGTERM);
+  EXPECT_EQ(watched.wait_for_exit(30s), 0) << output();
+  const std::string text = output();
+  const json first = json::parse(text.substr(0, text.find('\n')));
+  const json second = json::parse(
+      text.substr(text.find('\n') + 1, text.find('\n', text.find('\n') + 1) - text.find('\n')));
+  EXPECT_TRUE(first.at("feeds")[0].at("rate").is_null());
+  EXPECT_EQ(second.at("feeds")[0].at("rate"), 0.0);
+  EXPECT_LT(first.at("time").get<std::string>(), second.at("time").get<std::string>());
+}
+
+TEST_F(StatusWatchTest, RedrawsOnATerminalAndEndsWithCtrlC) {
+  testing::Process::Options options = watch({});
+  // Ctrl-C typed at a terminal, which python has in its library; it leaves our exit code as its
+  // own.
+  const std::string script =
+      "import os, pty, sys\n"
+      "pid, fd = pty.fork()\n"
+      "if pid == 0: os.execv(sys.argv[1], sys.argv[1:])\n"
+      "seen = b''\n"
+      "while seen.count(b'\\033[H') < 2: seen += os.read(fd, 4096)\n"
+      "os.write(fd, b'\\003')\n"
+      "code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])\n"
+      "sys.stdout.write(repr(seen)); sys.exit(code)\n";
+  options.command.insert(options.command.begin(), {"python3", "-c", script});
+  testing::Process watched(options);
+  EXPECT_EQ(watched.wait_for_exit(60s), 0) << output();
+  EXPECT_EQ(count(output(), "\\x1b[2J"), 1U) << output();
+  EXPECT_NE(output().find("\\x1b[K"), std::string::npos) << output();
 }
 
 }  // namespace
