@@ -8,6 +8,8 @@
 #include "base/version.h"
 #include "cli/command_tree.h"
 #include "cli/commands.h"
+#include "cli/completion.h"
+#include "cli/man_page.h"
 
 namespace feedvault::cli {
 namespace {
@@ -189,6 +191,54 @@ void add_quarantine(CLI::App& app, Invocation& chosen) {
   group->footer("Example:\n  feedvault quarantine list");
 }
 
+int print(const std::string& text) {
+  return std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0 ? kExitOk : kExitProblem;
+}
+
+void add_completion(CLI::App& app, Invocation& chosen) {
+  auto shell = std::make_shared<std::string>();
+  CLI::App* command =
+      app.add_subcommand("completion", "print what completes this program's words in a shell");
+  command->add_option("shell", *shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  command->footer(
+      "Examples:\n"
+      "  source <(feedvault completion bash)     # in ~/.bashrc\n"
+      "  source <(feedvault completion zsh)      # in ~/.zshrc, behind compinit\n"
+      "  feedvault completion fish > ~/.config/fish/completions/feedvault.fish");
+  command->callback([&app, &chosen, shell] {
+    chosen.run = [&app, shell](const ConfigLoader&) {
+      const CommandEntry tree = read_command_tree(app);
+      return print(*shell == "bash"  ? bash_completion(tree)
+                   : *shell == "zsh" ? zsh_completion(tree)
+                                     : fish_completion(tree));
+    };
+  });
+}
+
+/// Hidden: for the completion scripts, and for the build.
+void add_hidden(CLI::App& app, Invocation& chosen) {
+  CLI::App* command = app.add_subcommand("complete", "")->group("");
+  command->require_subcommand(1);
+  command->add_subcommand("feeds", "")->callback([&chosen] {
+    chosen.run = [](const ConfigLoader& load) {
+      const Result<Config> config = load();
+      std::string names;
+      for (const FeedConfig& feed :
+           config.has_value() ? config->feeds : std::vector<FeedConfig>()) {
+        names += feed.name + "\n";
+      }
+      return print(names);
+    };
+  });
+  app.add_subcommand("man", "")->group("")->callback([&app, &chosen] {
+    chosen.run = [&app](const ConfigLoader&) {
+      return print(man_page(read_command_tree(app), kVersion));
+    };
+  });
+}
+
 }  // namespace
 
 void build_command_line(CLI::App& app, Invocation& chosen) {
@@ -203,6 +253,8 @@ void build_command_line(CLI::App& app, Invocation& chosen) {
   add_status(app, chosen);
   add_doctor(app, chosen);
   add_quarantine(app, chosen);
+  add_completion(app, chosen);
+  add_hidden(app, chosen);
   app.footer(
       "Examples:\n"
       "  feedvault tail executions --from first\n"

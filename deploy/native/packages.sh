@@ -8,7 +8,8 @@ readonly BUILD_PACKAGES=(
   libtomlplusplus-dev libcli11-dev nlohmann-json3-dev prometheus-cpp-dev libboost-dev
   default-libmysqlclient-dev libssl-dev zlib1g-dev)
 readonly TEST_PACKAGES=(
-  nats-server libgtest-dev libgmock-dev libbenchmark-dev python3 git openssl chromium-headless-shell)
+  nats-server libgtest-dev libgmock-dev libbenchmark-dev python3 git openssl chromium-headless-shell
+  zsh fish)
 readonly CHECK_PACKAGES=(
   clang clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev llvm-14 lld shellcheck ccache)
 
