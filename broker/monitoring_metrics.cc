@@ -1,5 +1,8 @@
 // /metrics, in Prometheus' text format.
 
+#include <filesystem>
+#include <system_error>
+
 #include <fmt/format.h>
 
 #include "broker/monitoring_json.h"
@@ -69,6 +72,11 @@ void add_streams(Metrics& m, const ServerSnapshot& server) {
   m.gauge("set_aside_messages", "Messages that wait until their stream has room.", shot.set_aside);
   m.gauge("stream_inbox_bytes", "What waits for the streams' loop.", shot.inbox_bytes);
   m.gauge("failed_streams", "Streams that an error of the disk stopped.", shot.failed_streams);
+  std::error_code error;
+  if (const auto disk = std::filesystem::space(shot.store_dir, error); !error) {
+    m.gauge("store_free_bytes", "Room left on the streams' disk.", disk.available);
+    m.gauge("store_capacity_bytes", "Size of the streams' disk.", disk.capacity);
+  }
   m.counter("api_requests_total", "Requests to $JS.API.", shot.api_total);
   m.counter("api_errors_total", "Of those, answered with an error.", shot.api_errors);
 }

@@ -67,6 +67,8 @@ FeedMetrics::FeedMetrics(Metrics& metrics, const std::string& feed) {
   lag_seconds = gauge("lag_seconds", "Age of the oldest of them");
   unpublished = gauge("unpublished_messages", "Messages catalogued and not yet published");
   silent_seconds = gauge("silent_seconds", "Time since the last message was captured");
+  time_to_loss = gauge("time_to_loss_seconds",
+                       "Until limits of the ingest stream could delete what is not catalogued");
   database_durable = gauge("database_durable", "0 when the server's settings can lose commits");
 
   commit_seconds = metrics.histogram(

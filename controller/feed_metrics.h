@@ -36,6 +36,7 @@ struct FeedMetrics {
   Gauge lag_seconds;       // age of the oldest of them
   Gauge unpublished;       // catalogued, not yet published
   Gauge silent_seconds;    // since the last captured message
+  Gauge time_to_loss;      // seconds until the ingest stream's limits could delete what waits
   Gauge database_durable;  // 0: the server may lose what it said is committed
 
   Histogram commit_seconds;

@@ -1,6 +1,7 @@
 #include "controller/feed_monitor.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/log.h"
 #include "controller/limits.h"
@@ -31,6 +32,7 @@ FeedMonitor::FeedMonitor(const Config& config,
       health_(health),
       metrics_(metrics),
       progress_at_(steady_clock::now()),
+      measured_at_(progress_at_),
       thread_([this] { run(); }) {}
 
 FeedMonitor::~FeedMonitor() {
@@ -76,6 +78,14 @@ void FeedMonitor::measure(const nats::StreamInfo& ingest) {
       lag == 0 ? 0.0 : std::chrono::duration<double>(now - progress_at_).count();
   const double silent_seconds =
       ingest.last_time_ns > 0 ? static_cast<double>(now_ns - ingest.last_time_ns) * 1e-9 : 0.0;
+  const double passed = std::chrono::duration<double>(now - measured_at_).count();
+  const double rate =
+      captured_before_ > 0 && passed > 0
+          ? static_cast<double>(captured - std::min(captured, captured_before_)) / passed
+          : 0.0;
+  captured_before_ = captured;
+  measured_at_ = now;
+  metrics_.time_to_loss.set(seconds_to_loss(ingest, lag, lag_seconds, rate));
   metrics_.lag_messages.set(static_cast<double>(lag));
   metrics_.lag_seconds.set(lag_seconds);
   metrics_.unpublished.set(static_cast<double>(unpublished));
@@ -93,6 +103,35 @@ void FeedMonitor::measure(const nats::StreamInfo& ingest) {
       view.reason.clear();
     }
   });
+}
+
+double seconds_to_loss(const nats::StreamInfo& ingest,
+                       std::uint64_t lag_messages,
+                       double lag_seconds,
+                       double captured_per_second) {
+  double left = std::numeric_limits<double>::infinity();
+  const nats::StreamConfig& limits = ingest.config;
+  if (limits.max_age_ns > 0) {
+    left = static_cast<double>(limits.max_age_ns) * 1e-9 - lag_seconds;
+  }
+  const auto until_full = [&](double room) {
+    if (room <= 0) {
+      left = 0;
+    } else if (captured_per_second > 0) {
+      left = std::min(left, room / captured_per_second);
+    }
+  };
+  // What is dealt with goes first, whatever the stream holds of it.
+  const auto waiting = static_cast<double>(lag_messages);
+  if (limits.max_msgs > 0) {
+    until_full(static_cast<double>(limits.max_msgs) - waiting);
+  }
+  if (limits.max_bytes > 0 && ingest.messages > 0) {
+    const double message_bytes =
+        static_cast<double>(ingest.bytes) / static_cast<double>(ingest.messages);
+    until_full(static_cast<double>(limits.max_bytes) / message_bytes - waiting);
+  }
+  return std::max(0.0, left);
 }
 
 void FeedMonitor::check_feed_stream() {

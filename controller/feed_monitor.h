@@ -50,6 +50,8 @@ class FeedMonitor {
   FeedMetrics& metrics_;
 
   SteadyTime progress_at_;
+  std::uint64_t captured_before_ = 0;  // at the measurement before, for the rate
+  SteadyTime measured_at_;
   std::uint64_t progress_mark_ = 0;  // changes whenever anything got through
   /// Checkpoints and when they were seen, oldest first; bounded by keep_s / step.
   std::deque<std::pair<SteadyTime, std::uint64_t>> checkpoints_;
@@ -58,5 +60,13 @@ class FeedMonitor {
   StopSource stop_;
   std::thread thread_;
 };
+
+/// Until limits of the ingest stream's own (max_age, max_msgs, max_bytes) could delete the oldest
+/// message that is not dealt with, in seconds, if messages go on to arrive so fast and none gets
+/// through. Infinite without such limits, which is what the controller sees to when it starts.
+double seconds_to_loss(const nats::StreamInfo& ingest,
+                       std::uint64_t lag_messages,
+                       double lag_seconds,
+                       double captured_per_second);
 
 }  // namespace feedvault::controller
