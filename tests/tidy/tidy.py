@@ -118,7 +118,8 @@ class Tidy:
             for number, line in enumerate(self.lines(path), 1):
                 for pattern, folder in WRAPPED.items():
                     if (re.match(r"\s*#\s*include\s*" + pattern, line)
-                            and not path.startswith((folder + "/", "tests/", "bench/"))):
+                            and not path.startswith(
+                                (folder + "/", "tests/", "bench/", "examples/"))):
                         self.offend(path, number, f"only {folder}/ includes this library")
                 match = re.match(r'\s*#\s*include\s*"([^"]+)"', line)
                 if match is not None:
