@@ -84,7 +84,7 @@ void measure_live(const LiveOptions& options, Figures& figures) {
   instance.start_controller();
   instance.start_gateway();
   const int gateway = instance.gateway_pid();
-  const double empty_bytes = resident_bytes(gateway);
+  const double empty_kib = resident_kib(gateway);
   EventReaders readers(
       instance.http_port(), options.readers, fmt::format("/feeds/{}/live?from=new", kFeed));
   require(readers.wait_until_answered(steady_clock::now() + kPatience),
@@ -107,8 +107,8 @@ void measure_live(const LiveOptions& options, Figures& figures) {
   });
   std::sort(latencies_ms.begin(), latencies_ms.end());
   const double p99 = percentile(latencies_ms, 0.99);
-  const double reader_bytes =
-      (resident_bytes(gateway) - empty_bytes) / static_cast<double>(options.readers);
+  const double reader_kib =
+      (resident_kib(gateway) - empty_kib) / static_cast<double>(options.readers);
   figures.add("sse_readers", static_cast<double>(options.readers), "");
   figures.add("sse_events", events, "");
   figures.add("sse_lost", lost, "", "0", lost == 0);
@@ -119,10 +119,10 @@ void measure_live(const LiveOptions& options, Figures& figures) {
               fmt::format("< {:.0f}", kLatencyP99GoalMs),
               p99 < kLatencyP99GoalMs);
   figures.add("sse_resident",
-              reader_bytes / 1024,
+              reader_kib,
               "KiB",
               fmt::format("<= {:.0f} a reader", kReaderBytesGoal / 1024),
-              reader_bytes <= kReaderBytesGoal);
+              reader_kib <= kReaderBytesGoal);
   figures.add("sse_cpu", cpu_us / events, "us/event");
   if (options.nginx.empty()) {
     fmt::print(stderr, "no nginx: without the ratio to it\n");

@@ -76,8 +76,8 @@ double peak_resident_mib(int pid) {
   return status_kib(pid, "VmHWM:") / 1024;
 }
 
-double resident_bytes(int pid) {
-  return status_kib(pid, "VmRSS:") * 1024;
+double resident_kib(int pid) {
+  return status_kib(pid, "VmRSS:");
 }
 
 }  // namespace feedvault::bench

@@ -36,7 +36,7 @@ double cpu_microseconds(int pid);
 /// Highest resident size of a process so far, in MiB.
 double peak_resident_mib(int pid);
 
-/// Resident size of a process now, in bytes; 0 when it is gone.
-double resident_bytes(int pid);
+/// Resident size of a process now, in KiB; 0 when it is gone.
+double resident_kib(int pid);
 
 }  // namespace feedvault::bench
