@@ -122,7 +122,7 @@ void measure_live(const LiveOptions& options, Figures& figures) {
               reader_kib,
               "KiB",
               fmt::format("<= {:.0f} a reader", kReaderBytesGoal / 1024),
-              reader_kib <= kReaderBytesGoal);
+              reader_kib <= kReaderBytesGoal / 1024);
   figures.add("sse_cpu", cpu_us / events, "us/event");
   if (options.nginx.empty()) {
     fmt::print(stderr, "no nginx: without the ratio to it\n");
