@@ -187,9 +187,14 @@ TEST_F(Check, AFlippedBitIsReportedWithItsMessageAndNothingElseIsLost) {
 TEST_F(Check, AFileThatEndsEarlyIsDamageAndAnUnfinishedWriteIsNone) {
   broker_->kill_hard();
   const fs::path file = only_segment();
-  const auto size = fs::file_size(file);
+  // Behind the records is reserved room, zeros; a record has a multiple of 8 bytes.
+  const std::size_t records_end = contents_of(file).find_last_not_of('\0') / 8 * 8 + 8;
   // A record that was being written when the process died: nobody was told of it.
-  { std::ofstream(file, std::ios::binary | std::ios::app) << std::string(20, '\1'); }
+  {
+    std::fstream out(file, std::ios::binary | std::ios::in | std::ios::out);
+    out.seekp(static_cast<std::streamoff>(records_end));
+    out << std::string(20, '\1');
+  }
   const Finished unfinished = check(store());
   EXPECT_EQ(unfinished.exit_code, 0) << unfinished.output;
   EXPECT_NE(unfinished.output.find("100 messages, 1 to 100"), std::string::npos)
@@ -197,7 +202,7 @@ TEST_F(Check, AFileThatEndsEarlyIsDamageAndAnUnfinishedWriteIsNone) {
   EXPECT_NE(unfinished.output.find("an unfinished write of 20 bytes"), std::string::npos)
       << unfinished.output;
   // Messages that somebody was told of.
-  fs::resize_file(file, size - 100);
+  fs::resize_file(file, records_end - 100);
   const Finished shortened = check(store());
   EXPECT_EQ(shortened.exit_code, 1) << shortened.output;
   EXPECT_NE(shortened.output.find("messages 99 to 100"), std::string::npos) << shortened.output;

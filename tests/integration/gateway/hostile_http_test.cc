@@ -117,7 +117,7 @@ TEST_F(GatewayHostile, ARequestInsideARequestIsNoRequest) {
            std::string("Host: h\r\nHost: evil\r\n"),
            std::string("Host: h\nX: y\r\n"),
            std::string("Host: h\r\nX: a\rb\r\n"),
-           std::string("Host: h\r\nX: a\0b\r\n", 19),
+           std::string("Host: h\r\nX: a\0b\r\n", 17),
            std::string(" Host: h\r\n"),
            std::string("Host: h\r\nno colon\r\n"),
        }) {
