@@ -120,15 +120,15 @@ class Chaos {
 
 TEST(RandomKills, NothingIsLostOrDoubledOrReordered) {
   const unsigned seed = from_environment("FEEDVAULT_CHAOS_SEED", std::random_device{}());
-  const unsigned seconds = from_environment("FEEDVAULT_CHAOS_SECONDS", 20);
-  std::printf("FEEDVAULT_CHAOS_SEED=%u FEEDVAULT_CHAOS_SECONDS=%u\n", seed, seconds);
+  const unsigned run_s = from_environment("FEEDVAULT_CHAOS_SECONDS", 20);
+  std::printf("FEEDVAULT_CHAOS_SEED=%u FEEDVAULT_CHAOS_SECONDS=%u\n", seed, run_s);
   std::fflush(stdout);
 
   Installation installation;
   Chaos chaos(installation, seed);
   {
     const Load load(installation, Load::Events::kUnsure);
-    const auto end = steady_clock::now() + std::chrono::seconds(seconds);
+    const auto end = steady_clock::now() + std::chrono::seconds(run_s);
     while (steady_clock::now() < end && !::testing::Test::HasFailure()) {
       chaos.do_something();
     }
