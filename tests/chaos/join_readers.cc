@@ -118,16 +118,15 @@ SseReader::SseReader(std::uint16_t port, std::string feed, std::uint64_t start)
       thread_([this] { run(); }) {}
 
 SseReader::~SseReader() {
-  gives_up_ = true;
+  give_up();
   thread_.join();
 }
 
 void SseReader::run() {
   std::string last_id;
-  while (!gives_up_) {
+  do {
     read_one_connection(last_id);
-    std::this_thread::sleep_for(kPause);  // as browsers do, only shorter
-  }
+  } while (!gives_up_.wait_for(kPause));  // then again, as browsers do, only sooner
 }
 
 void SseReader::read_one_connection(std::string& last_id) {
@@ -150,7 +149,7 @@ void SseReader::read_one_connection(std::string& last_id) {
     complain("Feedvault-Start is " + std::to_string(first) + " where " + std::to_string(known) +
              " is next");
   }
-  while (!gives_up_) {
+  while (!gives_up_.stop_requested()) {
     const auto event = reader.next();
     if (!event) {
       return;
@@ -198,7 +197,7 @@ PageReader::~PageReader() {
 }
 
 void PageReader::run() {
-  while (!gives_up_) {
+  while (!gives_up_.stop_requested()) {
     HistoryRequest request;
     request.range = {.first = next(), .last = std::numeric_limits<std::uint64_t>::max() / 2};
     request.messages_max = 100;  // so that there are many
@@ -209,7 +208,7 @@ void PageReader::run() {
       }
     }
     if (!page.has_value() || page->end) {
-      std::this_thread::sleep_for(kPause);
+      gives_up_.wait_for(kPause);  // nothing tells when there is more, or somebody to ask
     }
   }
 }

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -10,6 +9,7 @@
 
 #include "base/config.h"
 #include "base/mutex.h"
+#include "base/stop_token.h"
 #include "client/nats_history.h"
 #include "client/stream_service.h"
 #include "tests/support/checker.h"
@@ -71,7 +71,7 @@ class SseReader final : public JoinReader {
   SseReader(const SseReader&) = delete;
   SseReader& operator=(const SseReader&) = delete;
 
-  void give_up() override { gives_up_ = true; }
+  void give_up() override { gives_up_.request_stop(); }
   std::string difference(const Expected& expected) const override {
     return difference_to(expected.events, /*json=*/true);
   }
@@ -82,7 +82,7 @@ class SseReader final : public JoinReader {
 
   const std::uint16_t port_;
   const std::string feed_;
-  std::atomic<bool> gives_up_{false};
+  StopSource gives_up_;
   std::thread thread_;
 };
 
@@ -109,7 +109,7 @@ class PageReader final : public JoinReader {
   PageReader& operator=(const PageReader&) = delete;
 
   void give_up() override {
-    gives_up_ = true;
+    gives_up_.request_stop();
     history_->cancel();
   }
   std::string difference(const Expected& expected) const override {
@@ -122,7 +122,7 @@ class PageReader final : public JoinReader {
   const std::string feed_;
   std::unique_ptr<nats::Connection> connection_;
   std::unique_ptr<NatsHistory> history_;
-  std::atomic<bool> gives_up_{false};
+  StopSource gives_up_;
   std::thread thread_;
 };
 

@@ -5,7 +5,6 @@
 //   FEEDVAULT_CHAOS_SEED=7       repeats a run's decisions (their timing is the machine's)
 //   FEEDVAULT_CHAOS_SECONDS=600  lasts so long; 6 when not given
 
-#include <cstdlib>
 #include <map>
 #include <random>
 
@@ -28,12 +27,6 @@ constexpr std::size_t kReadersMax = 30;
 // Before the first subscriber comes there is a past.
 constexpr std::size_t kPast = 300;
 constexpr seconds kSettle{120};
-
-unsigned number_from_environment(const char* name, unsigned otherwise) {
-  const char* text = std::getenv(name);
-  return text == nullptr || *text == '\0' ? otherwise
-                                          : static_cast<unsigned>(std::strtoul(text, nullptr, 10));
-}
 
 class JoinUnderKills : public ::testing::Test {
  protected:
@@ -130,12 +123,14 @@ class JoinUnderKills : public ::testing::Test {
   void kill(const std::string& name, Server& server) {
     note("kill -9 " + name);
     server.kill_hard();
+    // It is away for a random time: that is what is done to the readers.
     std::this_thread::sleep_for(milliseconds(between(0, 300)));
     server.start();
   }
 
   void disturb() {
-    std::this_thread::sleep_for(milliseconds(between(20, 300)));  // undisturbed for a while
+    // Undisturbed for a random time: faults come at any moment, and there is nothing to wait for.
+    std::this_thread::sleep_for(milliseconds(between(20, 300)));
     FeedUnderTest& feed = *feeds()[static_cast<std::size_t>(between(0, 1))];
     switch (between(0, 11)) {
       case 0:

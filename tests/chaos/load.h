@@ -3,12 +3,19 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <string>
 #include <thread>
 
 #include "tests/support/installation.h"
 
 namespace feedvault::testing {
+
+inline unsigned number_from_environment(const char* name, unsigned otherwise) {
+  const char* text = std::getenv(name);
+  return text == nullptr || *text == '\0' ? otherwise
+                                          : static_cast<unsigned>(std::strtoul(text, nullptr, 10));
+}
 
 /// Keeps both feeds busy from threads of their own until it goes: events as plain PUBs without ids,
 /// executions acknowledged and with ids. Some hundred messages a second each.
@@ -54,8 +61,10 @@ class Load {
 };
 
 /// What a killed broker had captured of plain PUBs, only its stream can tell: that is noted as
-/// sent. It must be a part of what was offered, in order, and nothing twice.
+/// sent. It must be a part of what was offered, in order, and nothing twice. Requires: the broker
+/// is up, and no Load offers any more.
 inline ::testing::AssertionResult note_captured(FeedUnderTest& feed) {
+  feed.producer.offer_last();
   const std::vector<std::string> offered = feed.producer.offered();
   auto next = offered.begin();
   for (const auto& captured : feed.checker.ingest_stream()) {
@@ -65,7 +74,8 @@ inline ::testing::AssertionResult note_captured(FeedUnderTest& feed) {
              << "message " << captured.stream_seq << " was captured out of order or twice";
     }
     ++next;
-    feed.producer.note({.id = {}, .payload = captured.payload});
+    feed.producer.note(
+        {.id = captured.id_generated ? std::string() : captured.id, .payload = captured.payload});
   }
   return ::testing::AssertionSuccess();
 }

@@ -4,7 +4,6 @@
 //   FEEDVAULT_CHAOS_SEED=7       repeats a run's decisions (their timing is the machine's)
 //   FEEDVAULT_CHAOS_SECONDS=600  lasts so long; 20 when not given
 
-#include <cstdlib>
 #include <random>
 
 #include <gtest/gtest.h>
@@ -17,12 +16,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
-
-unsigned from_environment(const char* name, unsigned otherwise) {
-  const char* text = std::getenv(name);
-  return text == nullptr || *text == '\0' ? otherwise
-                                          : static_cast<unsigned>(std::strtoul(text, nullptr, 10));
-}
 
 /// The adversary: two controllers, of which at least one is always there again soon.
 class Chaos {
@@ -119,8 +112,8 @@ class Chaos {
 };
 
 TEST(RandomKills, NothingIsLostOrDoubledOrReordered) {
-  const unsigned seed = from_environment("FEEDVAULT_CHAOS_SEED", std::random_device{}());
-  const unsigned run_s = from_environment("FEEDVAULT_CHAOS_SECONDS", 20);
+  const unsigned seed = number_from_environment("FEEDVAULT_CHAOS_SEED", std::random_device{}());
+  const unsigned run_s = number_from_environment("FEEDVAULT_CHAOS_SECONDS", 20);
   std::printf("FEEDVAULT_CHAOS_SEED=%u FEEDVAULT_CHAOS_SECONDS=%u\n", seed, run_s);
   std::fflush(stdout);
 

@@ -83,16 +83,24 @@ void Producer::acknowledged(std::size_t count) {
   }
 }
 
+std::string Producer::payload_to_offer() {
+  std::string payload = fresh_payload();
+  MutexLock lock(mutex_);
+  offered_.push_back(payload);
+  return payload;
+}
+
 void Producer::offer() {
-  const std::string payload = fresh_payload();
-  {
-    MutexLock lock(mutex_);
-    offered_.push_back(payload);
-  }
+  const std::string payload = payload_to_offer();
   // A refusal is no reason to stop: it is what a producer in the field sees.
   const Status ignored = connection_->publish(
       {.subject = feed_.subjects.front(), .reply = {}, .headers = {}, .payload = payload});
   static_cast<void>(ignored);
+}
+
+void Producer::offer_last() {
+  const std::string id = feed_.name + "/" + std::to_string(next_);
+  publish(payload_to_offer(), id);
 }
 
 std::vector<std::string> Producer::offered() const {

@@ -42,6 +42,9 @@ class Producer {
   /// One new message as a plain PUB to a broker that may be away or about to die: whether it was
   /// captured only the ingest stream can tell, so it is noted as offered, not as sent.
   void offer();
+  /// Offers one more, with an id, until it is captured. A broker takes what one connection sends in
+  /// its order: what was offered before is captured by then, or never will be.
+  void offer_last();
   /// Payloads offered so far, in order.
   std::vector<std::string> offered() const;
 
@@ -61,6 +64,7 @@ class Producer {
 
  private:
   void wait_until_connected();
+  std::string payload_to_offer();
 
   const FeedConfig feed_;
   std::unique_ptr<nats::Connection> connection_;
