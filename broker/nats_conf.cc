@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "base/ascii.h"
 #include "base/file.h"
 
 namespace feedvault::broker {
@@ -23,23 +24,13 @@ bool is_newline(char c) {
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
-char to_lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) {
-    c = to_lower(c);
-  }
-  return result;
-}
 
 bool same_key(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) {
     return false;
   }
   for (std::size_t i = 0; i < a.size(); ++i) {
-    if (to_lower(a[i]) != to_lower(b[i])) {
+    if (ascii_lower(a[i]) != ascii_lower(b[i])) {
       return false;
     }
   }
@@ -52,7 +43,7 @@ std::int64_t suffix_factor(std::string_view suffix) {
     return 1;
   }
   constexpr std::string_view kLetters = "kmgtpe";
-  const std::string text = lower(suffix);
+  const std::string text = ascii_lower(suffix);
   const std::size_t power = kLetters.find(text[0]);
   const std::string_view rest = std::string_view(text).substr(1);
   if (power == std::string_view::npos ||
@@ -246,7 +237,7 @@ class Parser {
     bool bare = false;
     const int line = line_;
     RETURN_IF_ERROR(read_key(key, bare));
-    if (bare && lower(key) == "include" && is_blank(peek())) {
+    if (bare && ascii_lower(key) == "include" && is_blank(peek())) {
       skip_blanks();
       if (peek() != ':' && peek() != '=' && peek() != '{') {
         return read_include(scope, line);
@@ -452,7 +443,7 @@ class Parser {
       const bool bcrypt = text.size() > 4 && text[1] == '2' && text[3] == '$';
       return bcrypt ? Status() : expand(scope, value);
     }
-    const std::string word = lower(text);
+    const std::string word = ascii_lower(text);
     if (word == "true" || word == "yes" || word == "on" || word == "false" || word == "no" ||
         word == "off") {
       value.kind = ConfValue::Kind::kBool;

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <toml++/toml.h>
 
+#include "base/ascii.h"
 #include "base/file.h"
 #include "broker/options_map.h"
 #include "broker/options_reader.h"
@@ -189,7 +190,7 @@ class Assembler {
         continue;
       }
       const std::string variable(entry.substr(0, equals));
-      const std::string key = lower(variable.substr(kPrefix.size()));
+      const std::string key = ascii_lower(variable.substr(kPrefix.size()));
       if (!is_configuration_key(key)) {
         result_.warnings.push_back("environment " + variable +
                                    ": names no setting of the broker; ignored");
@@ -215,12 +216,6 @@ class Assembler {
   static std::string upper(std::string text) {
     for (char& c : text) {
       c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c;
-    }
-    return text;
-  }
-  static std::string lower(std::string text) {
-    for (char& c : text) {
-      c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
     }
     return text;
   }

@@ -7,16 +7,10 @@
 #include <fmt/format.h>
 #include <openssl/evp.h>
 
+#include "base/ascii.h"
+
 namespace feedvault::broker {
 namespace {
-
-std::string lower_case(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) {
-    c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-  }
-  return result;
-}
 
 std::string_view trimmed(std::string_view text) {
   const std::size_t begin = text.find_first_not_of(" \t");
@@ -37,7 +31,7 @@ std::string_view cut(std::string_view& rest, char separator) {
 // A comma-separated header has this word, in any case.
 bool lists(std::string_view header, std::string_view word) {
   while (!header.empty()) {
-    if (lower_case(trimmed(cut(header, ','))) == word) {
+    if (ascii_lower(trimmed(cut(header, ','))) == word) {
       return true;
     }
   }
@@ -103,7 +97,7 @@ std::optional<Headers> parse(std::string_view text) {
         line.substr(0, colon).find_first_of(" \t") != std::string_view::npos) {
       return std::nullopt;
     }
-    set_header(headers, lower_case(line.substr(0, colon)), trimmed(line.substr(colon + 1)));
+    set_header(headers, ascii_lower(line.substr(0, colon)), trimmed(line.substr(colon + 1)));
   }
   return std::nullopt;
 }
@@ -120,7 +114,7 @@ Authority authority(std::string_view text, bool tls) {
   const std::size_t colon = text.rfind(':');
   const bool has_port =
       colon != std::string_view::npos && (bracket == std::string_view::npos || colon > bracket);
-  return {lower_case(text.substr(0, has_port ? colon : text.size())),
+  return {ascii_lower(text.substr(0, has_port ? colon : text.size())),
           has_port ? std::string(text.substr(colon + 1)) : (tls ? "443" : "80")};
 }
 
@@ -136,7 +130,7 @@ std::optional<Origin> parse_origin(std::string_view text) {
     return std::nullopt;
   }
   Origin origin;
-  origin.scheme = lower_case(text.substr(0, end));
+  origin.scheme = ascii_lower(text.substr(0, end));
   std::string_view rest = text.substr(end + 3);
   rest = rest.substr(0, rest.find('/'));
   if (rest.empty()) {
@@ -169,14 +163,14 @@ std::string origin_problem(const Headers& headers, const WebsocketOptions& optio
 bool offers_deflate(std::string_view extensions) {
   while (!extensions.empty()) {
     std::string_view offer = cut(extensions, ',');
-    if (lower_case(trimmed(cut(offer, ';'))) != "permessage-deflate") {
+    if (ascii_lower(trimmed(cut(offer, ';'))) != "permessage-deflate") {
       continue;
     }
     bool acceptable = true;
     while (!offer.empty()) {
       std::string_view parameter = cut(offer, ';');
       acceptable =
-          acceptable && lower_case(trimmed(cut(parameter, '='))) != "server_max_window_bits";
+          acceptable && ascii_lower(trimmed(cut(parameter, '='))) != "server_max_window_bits";
     }
     if (acceptable) {
       return true;

@@ -2,18 +2,11 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "base/clock.h"
 
 namespace feedvault::broker::jetstream {
 namespace {
-
-std::string to_lower(std::string_view text) {
-  std::string lower(text);
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-  });
-  return lower;
-}
 
 bool as_int(const ReadJson& json, std::int64_t& to) {
   if (!json.is_number_integer() ||
@@ -42,7 +35,7 @@ bool read_object(const ReadJson& json, std::initializer_list<JsonField> fields) 
     return false;
   }
   for (const auto& [key, value] : json.items()) {
-    const std::string name = to_lower(key);
+    const std::string name = ascii_lower(key);
     const auto* const field = std::find_if(
         fields.begin(), fields.end(), [&](const JsonField& each) { return each.name == name; });
     if (field != fields.end() && !value.is_null() && !field->read(value)) {

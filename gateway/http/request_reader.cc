@@ -9,6 +9,7 @@
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
 
+#include "base/ascii.h"
 #include "gateway/limits.h"
 
 namespace feedvault::gateway {
@@ -18,14 +19,6 @@ namespace http = boost::beast::http;
 
 std::string text_of(boost::beast::string_view view) {
   return {view.data(), view.size()};
-}
-
-std::string lower_case(boost::beast::string_view view) {
-  std::string text = text_of(view);
-  std::transform(text.begin(), text.end(), text.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  return text;
 }
 
 }  // namespace
@@ -129,7 +122,7 @@ Request RequestReader::take() {
     request.query = target.substr(path_end + 1, fragment - path_end - 1);
   }
   for (const auto& field : message) {
-    request.headers.emplace_back(lower_case(field.name_string()), text_of(field.value()));
+    request.headers.emplace_back(ascii_lower(text_of(field.name_string())), text_of(field.value()));
   }
   request.http11 = message.version() >= 11;
   request.keep_alive = message.keep_alive();
