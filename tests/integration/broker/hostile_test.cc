@@ -37,8 +37,8 @@ using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t kMiB = 1 << 20;
-// Half a minute without what is tested here. Other tests run on the same machine.
-constexpr std::int64_t kSlowestMs = kSanitized ? 5000 : 2000;
+// A sanitizer makes the broker several times slower, and other tests run beside it.
+constexpr int kPatience = kSanitized ? 5 : 1;
 constexpr const char* kQuiet = "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n";
 
 class Hostility : public ::testing::TestWithParam<int> {
@@ -135,7 +135,7 @@ TEST_P(Hostility, ConnectionsThatSayNothingGoAfterTheTimeForAuthentication) {
          slow.receive(1, milliseconds(20)).empty()) {
   }
   EXPECT_LT(sent, text.size());
-  EXPECT_LT(Clock::now() - begin, std::chrono::seconds(20));
+  EXPECT_LT(Clock::now() - begin, kPatience * std::chrono::seconds(3));
   for (auto& client : silent) {
     EXPECT_EQ(farewell(*client), "-ERR 'Authentication Timeout'\r\n");
   }
@@ -242,7 +242,7 @@ TEST_P(Hostility, SubscriptionsWithoutLimitCostAFewHundredBytesEachAndGoInPieces
   for (const auto end = Clock::now() + milliseconds(500); Clock::now() < end;) {
     ASSERT_TRUE(served());
   }
-  EXPECT_LT(slowest_.count(), kSlowestMs);
+  EXPECT_LT(slowest_.count(), kPatience * 1000);
 }
 
 TEST_P(Hostility, FloodsOfUnsubscribesAndPingsAreServed) {
@@ -372,7 +372,7 @@ TEST_P(Hostility, DeepWildcardsAndSubjectsThatAreNeverTheSameAreServed) {
     ASSERT_TRUE(served());
     over = client->receive_until("PONG\r\n", milliseconds(0)).find("PONG") != std::string::npos;
   }
-  EXPECT_LT(slowest_.count(), kSlowestMs);
+  EXPECT_LT(slowest_.count(), kPatience * 1500);
   expect_growth_below(32 * kMiB);
 }
 
@@ -384,7 +384,7 @@ TEST_P(Hostility, FiftyThousandQueueGroupsOfOneSubjectAreServed) {
   }
   const auto begin = Clock::now();
   auto client = join(text);
-  EXPECT_LT(Clock::now() - begin, std::chrono::seconds(20));
+  EXPECT_LT(Clock::now() - begin, kPatience * std::chrono::seconds(5));
   EXPECT_TRUE(served());
   client.reset();
   EXPECT_TRUE(served());
