@@ -28,6 +28,7 @@ npm ci --prefer-offline --no-audit --no-fund --ignore-scripts --loglevel=error \
   --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=10000 --fetch-timeout=60000 >"$log" 2>&1 || {
   cat "$log" >&2
   die "npm could not fetch the packages of ${from##*/}/package-lock.json (its message is above); is" \
-    "its registry within reach? Proxy and mirror are set with: npm config set proxy|registry URL"
+    "its registry within reach? Proxy and mirror are set with: npm config set proxy|registry URL;" \
+    "a network's own certificate with NODE_EXTRA_CA_CERTS=FILE"
 }
 cp package-lock.json "$stamp"

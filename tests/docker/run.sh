@@ -84,7 +84,11 @@ debian_image() {
   cp -a /etc/apt/sources.list.d /etc/apt/apt.conf.d "$WORK/rootfs/etc/apt/"
   [[ ! -e /etc/apt/sources.list ]] || cp /etc/apt/sources.list "$WORK/rootfs/etc/apt/"
   find "$WORK/rootfs/var/cache/apt/archives" -name '*.deb' -delete
-  tar -C "$WORK/rootfs" -c . | docker import -c 'CMD ["bash"]' - "$FEEDVAULT_DEBIAN_IMAGE" >/dev/null
+  # So is whom npm trusts, while the dashboard is built in: networks may have certificates of their own.
+  local trusted=/usr/local/share/machine-certificates.crt
+  cp /etc/ssl/certs/ca-certificates.crt "$WORK/rootfs$trusted"
+  tar -C "$WORK/rootfs" -c . | docker import -c 'CMD ["bash"]' -c "ENV NODE_EXTRA_CA_CERTS=$trusted" - \
+    "$FEEDVAULT_DEBIAN_IMAGE" >/dev/null
   rm -rf "$WORK/rootfs"
 }
 
