@@ -15,10 +15,13 @@ unpacked_nginx() {
   local folder=$FEEDVAULT_BUILD_DIR/nginx package
   if [[ ! -x $folder/usr/sbin/nginx ]]; then
     mkdir -p "$folder"
-    (cd "$folder" && apt-get download nginx libnginx-mod-http-echo) >/dev/null 2>&1 || return 0
+    if ! (cd "$folder" && apt-get download nginx libnginx-mod-http-echo) >&2; then
+      echo "bench: no nginx to compare with: apt-get cannot download it, see above" >&2
+      return
+    fi
     for package in "$folder"/*.deb; do dpkg-deb --extract "$package" "$folder"; done
   fi
-  "$folder/usr/sbin/nginx" -v 2>/dev/null && echo "$folder"
+  echo "$folder"
 }
 
 what=${1:-pipeline}
@@ -40,7 +43,7 @@ case $what in
     ;;
   subscribers)
     shift
-    nginx=$(unpacked_nginx || true)
+    nginx=$(unpacked_nginx)
     exec "$FEEDVAULT_BUILD_DIR/bin/subscribers_bench" "$@" ${nginx:+--nginx "$nginx"}
     ;;
   *)

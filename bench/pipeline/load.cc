@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <thread>
 #include <vector>
 
 #include <fmt/format.h>
@@ -13,9 +12,7 @@
 #include "base/log.h"
 #include "base/stop_token.h"
 #include "bench/database_ceiling.h"
-#include "bench/support/sample_execution.h"
 #include "client/decode.h"
-#include "client/nats/connection.h"
 #include "client/stream_service.h"
 
 namespace feedvault::bench {
@@ -41,32 +38,10 @@ NatsConfig broker_at(std::uint16_t port) {
 }  // namespace
 
 int run_producer(const ProducerOptions& options) {
-  auto connection = nats::Connection::open(
-      broker_at(options.port),
-      {.name = "bench-producer", .send_asap = options.rate > 0, .on_state = nullptr});
-  if (!connection.has_value()) {
-    fmt::print(stderr, "producer: {}\n", connection.error().to_string());
-    return 1;
-  }
-  execution message = execution_of_size(options.bytes);
-  std::string payload;
-  StopSource never;
-  const auto started = steady_clock::now();
   const std::int64_t first_ns = Clock::system().unix_ns();
-  for (std::uint64_t i = 0; i < options.count; ++i) {
-    if (options.rate > 0) {
-      never.wait_until(started + std::chrono::nanoseconds(i * 1'000'000'000ULL / options.rate));
-    }
-    message.set_executionepoch(Clock::system().unix_ns());
-    message.SerializeToString(&payload);
-    const Status sent = (*connection)->publish({.subject = options.subject, .payload = payload});
-    if (!sent.ok()) {
-      fmt::print(stderr, "producer: {}\n", sent.to_string());
-      return 1;
-    }
-  }
-  if (const Status flushed = (*connection)->flush(std::chrono::seconds(60)); !flushed.ok()) {
-    fmt::print(stderr, "producer: {}\n", flushed.to_string());
+  const Status published = publish_executions(broker_at(options.port), options);
+  if (!published.ok()) {
+    fmt::print(stderr, "producer: {}\n", published.to_string());
     return 1;
   }
   fmt::print("first_ns={} last_ns={} cpu_us={:.0f}\n",

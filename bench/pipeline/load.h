@@ -3,22 +3,14 @@
 #include <cstdint>
 #include <string>
 
+#include "bench/support/producer.h"
+
 namespace feedvault::bench {
 
 // The two ends of the pipeline, each a process of its own, so that the operating system tells their
 // CPU time apart. Both print one line of key=value to stdout when they are done.
 
-struct ProducerOptions {
-  std::uint16_t port = 4222;
-  std::string subject = "execution";
-  std::uint64_t count = 0;
-  std::uint32_t rate = 0;  // messages a second, 0: as fast as it goes
-  std::uint32_t bytes = 128;
-};
-
-/// Publishes executions of exactly `bytes` bytes, their executionEpoch being the moment of
-/// publishing in Unix nanoseconds. Prints "first_ns=.. last_ns=.. cpu_us=..". Returns the exit
-/// code.
+/// publish_executions(). Prints "first_ns=.. last_ns=.. cpu_us=..". Returns the exit code.
 int run_producer(const ProducerOptions& options);
 
 struct SubscriberOptions {

@@ -10,11 +10,9 @@
 #include <fmt/format.h>
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "bench/database_ceiling.h"
+#include "bench/support/instance.h"
 #include "storage/catalogue_reader.h"
-#include "tests/support/mariadb_server.h"
-#include "tests/support/nats_server.h"
 #include "tests/support/process.h"
 
 namespace feedvault::bench {
@@ -27,19 +25,12 @@ using testing::built_program;
 using testing::eventually;
 using testing::Process;
 
-constexpr std::uint32_t kPayloadBytes = 128;
 constexpr double kThroughputGoal = 0.2;
 constexpr std::uint64_t kLatencySeconds = 20;
 constexpr double kLatencyP50Goal = 3;
 constexpr double kLatencyP99Goal = 10;
 constexpr double kMemoryGoalMib = 100;
 constexpr double kHistoryGoal = 150'000;
-
-void require(bool condition, const std::string& what) {
-  if (!condition) {
-    throw std::runtime_error(what);
-  }
-}
 
 // The key=value line that a child printed last.
 std::map<std::string, double> parse_result(const std::string& output) {
@@ -54,42 +45,15 @@ std::map<std::string, double> parse_result(const std::string& output) {
   return values;
 }
 
-/// A database with the durability of production and buffers of a small server, as run.sh starts it.
-std::vector<std::string> database_options() {
-  return {"--innodb-buffer-pool-size=256M", "--innodb-log-file-size=256M"};
-}
-
-/// Broker, database and controller of one scenario.
+/// One scenario's instance and the two ends of its pipeline.
 class Pipeline {
  public:
-  explicit Pipeline(bool json) : database_(database_options()), mysql_(database_.config()) {
-    write_config(json);
-  }
-
-  void start_controller() {
-    controller_ = std::make_unique<Process>(Process::Options{
-        .command = {built_program("feedvault-controller"), "--config", config_file()},
-        .environment = {{"FEEDVAULT_MYSQL_USER", mysql_.user},
-                        {"FEEDVAULT_MYSQL_PASSWORD", mysql_.password},
-                        {"FEEDVAULT_MYSQL_SCHEMA_USER", mysql_.schema_user},
-                        {"FEEDVAULT_MYSQL_SCHEMA_PASSWORD", mysql_.schema_password}},
-        .output_file = folder_.file("controller.log"),
-        .working_folder = {}});
-    const bool settled =
-        eventually([this] { return ready() || !controller_->running(); }, seconds(30));
-    if (!settled || !controller_->running()) {
-      throw std::runtime_error("the controller does not get ready: " + controller_->output());
-    }
-  }
-
-  bool ready() const {
-    return testing::run({"curl", "-fs", "-o", "/dev/null", readyz_}).exit_code == 0;
-  }
+  explicit Pipeline(bool json) : instance_(json) {}
 
   std::unique_ptr<Process> start_producer(std::uint64_t count, std::uint32_t rate) {
     return start_self("producer",
                       {"--port",
-                       std::to_string(broker_.port()),
+                       std::to_string(instance_.broker().port()),
                        "--count",
                        std::to_string(count),
                        "--rate",
@@ -101,7 +65,7 @@ class Pipeline {
   std::unique_ptr<Process> start_subscriber(std::uint64_t count, std::uint64_t skip) {
     return start_self("subscriber",
                       {"--port",
-                       std::to_string(broker_.port()),
+                       std::to_string(instance_.broker().port()),
                        "--count",
                        std::to_string(count),
                        "--skip",
@@ -115,60 +79,21 @@ class Pipeline {
     return parse_result(output);
   }
 
-  testing::MariadbServer& database() { return database_; }
-  testing::NatsServer& broker() { return broker_; }
-  Process& controller() { return *controller_; }
-  const MysqlConfig& mysql() const { return mysql_; }
+  Instance& instance() { return instance_; }
 
  private:
-  std::string config_file() const { return folder_.file("config.toml"); }
-
-  void write_config(bool json) {
-    const std::uint16_t port = testing::free_port();
-    readyz_ = fmt::format("http://127.0.0.1:{}/readyz", port);
-    const std::string text = fmt::format(R"([nats]
-port = {}
-[mysql]
-port = {}
-database = "{}"
-[controller]
-port = {}
-[catalogue]
-json = {}
-[[feed]]
-name = "executions"
-number = 2
-subjects = ["execution"]
-proto = "{}/proto/execution.proto"
-message = "execution"
-republish = "feed.executions"
-)",
-                                         broker_.port(),
-                                         mysql_.port,
-                                         mysql_.database,
-                                         port,
-                                         json,
-                                         FEEDVAULT_SOURCE_DIR);
-    require(replace_file(config_file(), text).ok(), "cannot write " + config_file());
-  }
-
   std::unique_ptr<Process> start_self(const std::string& role, std::vector<std::string> arguments) {
     std::vector<std::string> command = {built_program("feedvault-bench"), role};
     command.insert(command.end(), arguments.begin(), arguments.end());
-    return std::make_unique<Process>(
-        Process::Options{.command = std::move(command),
-                         .environment = {},
-                         .output_file = folder_.file(fmt::format("{}-{}.out", role, ++children_)),
-                         .working_folder = {}});
+    return std::make_unique<Process>(Process::Options{
+        .command = std::move(command),
+        .environment = {},
+        .output_file = instance_.folder().file(fmt::format("{}-{}.out", role, ++children_)),
+        .working_folder = {}});
   }
 
-  testing::TempDir folder_;
-  testing::MariadbServer database_;
-  MysqlConfig mysql_;
-  testing::NatsServer broker_;
-  std::string readyz_;
+  Instance instance_;
   int children_ = 0;
-  std::unique_ptr<Process> controller_;
 };
 
 double measure_ceiling(std::uint64_t rows) {
@@ -182,10 +107,10 @@ double measure_ceiling(std::uint64_t rows) {
 
 double run_throughput(std::uint64_t messages, bool json, Figures& figures) {
   Pipeline pipeline(json);
-  pipeline.start_controller();
-  const int broker = pipeline.broker().process().pid();
-  const int database = pipeline.database().pid();
-  const int controller = pipeline.controller().pid();
+  pipeline.instance().start_controller();
+  const int broker = pipeline.instance().broker().process().pid();
+  const int database = pipeline.instance().database().pid();
+  const int controller = pipeline.instance().controller().pid();
   const double broker_before = cpu_microseconds(broker);
   const double database_before = cpu_microseconds(database);
   const double controller_before = cpu_microseconds(controller);
@@ -238,8 +163,9 @@ void measure_throughput(const ScenarioOptions& options, Figures& figures) {
 void measure_latency(const ScenarioOptions& options, Figures& figures) {
   fmt::print(stderr, "latency: {} messages/s\n", options.latency_rate);
   Pipeline pipeline(true);
-  pipeline.start_controller();
-  const auto measured = measure_single_commit_latency(pipeline.mysql(), 2000, kPayloadBytes);
+  pipeline.instance().start_controller();
+  const auto measured =
+      measure_single_commit_latency(pipeline.instance().mysql(), 2000, kPayloadBytes);
   require(measured.has_value(), "cannot measure single commits");
   const std::vector<double>& commits = *measured;
   const double commit_p50 = percentile(commits, 0.5);
@@ -270,15 +196,16 @@ void measure_backlog(const ScenarioOptions& options, Figures& figures) {
   const std::uint64_t count = options.backlog_messages;
   fmt::print(stderr, "backlog: {} messages captured while no controller runs\n", count);
   Pipeline pipeline(false);
-  pipeline.start_controller();  // makes the streams
-  pipeline.controller().send_signal(SIGTERM);
-  require(pipeline.controller().wait_for_exit(seconds(10)) == 0, "the controller does not stop");
+  pipeline.instance().start_controller();  // makes the streams
+  pipeline.instance().controller().send_signal(SIGTERM);
+  require(pipeline.instance().controller().wait_for_exit(seconds(10)) == 0,
+          "the controller does not stop");
   const auto producer = pipeline.start_producer(count, 0);
   Pipeline::finish(*producer, "producer");
 
   const auto started = steady_clock::now();
-  pipeline.start_controller();
-  const auto reader = storage::CatalogueReader::create(pipeline.mysql());
+  pipeline.instance().start_controller();
+  const auto reader = storage::CatalogueReader::create(pipeline.instance().mysql());
   const bool caught_up = eventually(
       [&] {
         const auto feeds = reader->feeds();
@@ -288,23 +215,23 @@ void measure_backlog(const ScenarioOptions& options, Figures& figures) {
   require(caught_up, "the backlog is not worked off in time");
   const double worked_off = std::chrono::duration<double>(steady_clock::now() - started).count();
   figures.add("backlog_rate", static_cast<double>(count) / worked_off, "msg/s");
-  const double peak = peak_resident_mib(pipeline.controller().pid());
+  const double peak = peak_resident_mib(pipeline.instance().controller().pid());
   figures.add("controller_peak_resident",
               peak,
               "MiB",
               fmt::format("<= {}", kMemoryGoalMib),
               peak <= kMemoryGoalMib);
 
-  pipeline.controller().kill_hard();
+  pipeline.instance().controller().kill_hard();
   const auto killed = steady_clock::now();
-  pipeline.start_controller();
+  pipeline.instance().start_controller();
   const double ready_s = std::chrono::duration<double>(steady_clock::now() - killed).count();
   figures.add("ready_after_kill", ready_s, "s", "< 1, with 1,000,000 rows", ready_s < 1);
 
   std::uint64_t next = 1;
   const auto reading = steady_clock::now();
   while (next <= count) {
-    const auto rows = reader->read_range(2, next, 4096, 4U << 20U);
+    const auto rows = reader->read_range(kFeedNumber, next, 4096, 4U << 20U);
     require(rows.has_value() && !rows->empty() && rows->front().seq == next, "history has a hole");
     next += rows->size();
   }

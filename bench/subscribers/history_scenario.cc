@@ -11,8 +11,8 @@
 
 #include "base/stop_token.h"
 #include "bench/database_ceiling.h"
-#include "bench/subscribers/instance.h"
 #include "bench/subscribers/scenarios.h"
+#include "bench/support/instance.h"
 #include "bench/support/sample_execution.h"
 #include "client/stream_service.h"
 #include "proto/message_schema.h"

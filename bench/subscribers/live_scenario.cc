@@ -1,18 +1,15 @@
 #include <algorithm>
 #include <chrono>
-#include <thread>
+#include <future>
 
 #include <fmt/format.h>
 
-#include "base/clock.h"
-#include "base/stop_token.h"
 #include "bench/database_ceiling.h"
 #include "bench/subscribers/event_readers.h"
-#include "bench/subscribers/instance.h"
 #include "bench/subscribers/nginx.h"
 #include "bench/subscribers/scenarios.h"
-#include "bench/support/sample_execution.h"
-#include "client/nats/connection.h"
+#include "bench/support/instance.h"
+#include "bench/support/producer.h"
 
 namespace feedvault::bench {
 namespace {
@@ -23,38 +20,6 @@ using std::chrono::steady_clock;
 constexpr double kLatencyP99GoalMs = 1000;
 constexpr double kReaderBytesGoal = 32U << 10U;
 constexpr seconds kPatience{60};
-
-/// Publishes plain executions at a rate, on a thread of its own.
-class Producer {
- public:
-  Producer(const NatsConfig& broker, std::uint64_t count, std::uint32_t rate)
-      : thread_([=] {
-          auto connection = nats::Connection::open(
-              broker, {.name = "bench-producer", .send_asap = true, .on_state = nullptr});
-          execution message = execution_of_size(kPayloadBytes);
-          StopSource never;
-          const auto started = steady_clock::now();
-          for (std::uint64_t i = 0; connection.has_value() && i < count; ++i) {
-            never.wait_until(started + std::chrono::nanoseconds(i * 1'000'000'000ULL / rate));
-            message.set_executionepoch(Clock::system().unix_ns());
-            const std::string payload = message.SerializeAsString();
-            // What does not get there is missed by every reader.
-            static_cast<void>(
-                (*connection)
-                    ->publish(
-                        {.subject = "execution", .reply = {}, .headers = {}, .payload = payload}));
-          }
-          if (connection.has_value()) {
-            static_cast<void>((*connection)->flush(seconds(10)));
-          }
-        }) {}
-  ~Producer() { thread_.join(); }
-  Producer(const Producer&) = delete;
-  Producer& operator=(const Producer&) = delete;
-
- private:
-  std::thread thread_;
-};
 
 void measure_nginx(const LiveOptions& options,
                    const std::vector<std::string>& texts,
@@ -92,10 +57,13 @@ void measure_live(const LiveOptions& options, Figures& figures) {
 
   const std::uint64_t messages = std::uint64_t{options.rate} * options.seconds;
   const double cpu_before = cpu_microseconds(gateway);
-  {
-    const Producer producer(instance.broker().config(), messages, options.rate);
-    readers.read_until(messages, steady_clock::now() + seconds(options.seconds) + kPatience);
-  }
+  auto published = std::async(std::launch::async, [&] {
+    return publish_executions(instance.broker().config(),
+                              {.count = messages, .rate = options.rate, .bytes = kPayloadBytes});
+  });
+  readers.read_until(messages, steady_clock::now() + seconds(options.seconds) + kPatience);
+  const Status sent = published.get();
+  require(sent.ok(), sent.to_string());
   const double cpu_us = cpu_microseconds(gateway) - cpu_before;
   const auto events = static_cast<double>(readers.events());
   const auto lost = static_cast<double>(messages * options.readers) - events +

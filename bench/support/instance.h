@@ -16,22 +16,27 @@ inline constexpr const char* kFeed = "executions";
 inline constexpr std::uint8_t kFeedNumber = 2;
 inline constexpr std::uint32_t kPayloadBytes = 128;
 
+/// Of a database with the durability of production and buffers of a small server, as run.sh starts
+/// it.
+std::vector<std::string> database_options();
+
 /// Throws std::runtime_error.
 void require(bool condition, const std::string& what);
 
-/// A broker, a database with the durability of production, and a gateway, with one feed; private
-/// and fresh. Throws std::runtime_error when one of them does not come up.
+/// A broker, a database and its tables, with one feed; private and fresh. Throws std::runtime_error
+/// when something does not come up.
 class Instance {
  public:
-  Instance();
+  explicit Instance(bool json = true);
 
-  /// The controller too: messages go through. Without it the tables are there and stay as they are.
+  /// Also another one, after the first has ended. Returns when it is ready.
   void start_controller();
   void start_gateway();
 
   testing::MariadbServer& database() { return database_; }
   testing::NatsServer& broker() { return broker_; }
   const MysqlConfig& mysql() const { return mysql_; }
+  testing::Process& controller() { return *controller_; }
   int gateway_pid() const { return gateway_->pid(); }
   std::uint16_t http_port() const { return http_port_; }
   const testing::TempDir& folder() const { return folder_; }

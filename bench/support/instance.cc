@@ -1,5 +1,6 @@
-#include "bench/subscribers/instance.h"
+#include "bench/support/instance.h"
 
+#include <chrono>
 #include <stdexcept>
 
 #include <fmt/format.h>
@@ -11,14 +12,18 @@ namespace feedvault::bench {
 
 using testing::Process;
 
+std::vector<std::string> database_options() {
+  return {"--innodb-buffer-pool-size=256M", "--innodb-log-file-size=256M"};
+}
+
 void require(bool condition, const std::string& what) {
   if (!condition) {
     throw std::runtime_error(what);
   }
 }
 
-Instance::Instance()
-    : database_({"--innodb-buffer-pool-size=256M", "--innodb-log-file-size=256M"}),
+Instance::Instance(bool json)
+    : database_(database_options()),
       mysql_(database_.config()),
       http_port_(testing::free_port()),
       controller_port_(testing::free_port()) {
@@ -33,6 +38,8 @@ database = "{}"
 port = {}
 [http]
 port = {}
+[catalogue]
+json = {}
 [[feed]]
 name = "{}"
 number = {}
@@ -46,6 +53,7 @@ republish = "feed.executions"
                                        mysql_.database,
                                        controller_port_,
                                        http_port_,
+                                       json,
                                        kFeed,
                                        kFeedNumber,
                                        FEEDVAULT_SOURCE_DIR);
@@ -70,11 +78,13 @@ std::unique_ptr<Process> Instance::start(const std::string& program, const std::
                       {"FEEDVAULT_MYSQL_SCHEMA_PASSWORD", mysql_.schema_password}},
       .output_file = folder_.file(program + ".log"),
       .working_folder = {}});
-  testing::eventually([&] {
-    return !process->running() ||
-           testing::run({"curl", "-fs", "-o", "/dev/null", answers}).exit_code == 0;
-  });
-  require(process->running(), program + " does not start: " + process->output());
+  const bool settled = testing::eventually(
+      [&] {
+        return !process->running() ||
+               testing::run({"curl", "-fs", "-o", "/dev/null", answers}).exit_code == 0;
+      },
+      std::chrono::seconds(30));
+  require(settled && process->running(), program + " does not get ready: " + process->output());
   return process;
 }
 
