@@ -5,7 +5,7 @@
 //   {"do":"kill gateway"}, {"do":"start gateway"}   the first one
 //   {"do":"controller","environment":{...}}   starts it, again if need be, until it is ready
 //   {"do":"demo","rate":20}                   demo producers of both feeds; 0: none
-//   {"do":"publish","feed":"executions","data":"hex"}   captured on return
+//   {"do":"publish","feed":"executions","data":"hex"}   in the catalogue on return
 //   {"do":"last","feed":"executions"}         {"seq":...}, the newest in the table
 
 #include <iostream>
@@ -51,7 +51,12 @@ class Driver {
       demo(command.at("rate"));
     } else if (what == "publish") {
       const std::string payload = from_hex(command.at("data"));
-      feed(command).producer.publish(payload);
+      FeedUnderTest& target = feed(command);
+      const std::uint64_t stream_seq = target.producer.publish(payload);
+      if (!eventually(
+              [&] { return target.checker.summary().state.ingest.stream_seq >= stream_seq; })) {
+        throw std::runtime_error("the controller does not take what was published");
+      }
     } else if (what == "last") {
       const int number = command.at("feed") == "events" ? 1 : 2;
       return {{"seq",

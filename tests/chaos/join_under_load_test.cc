@@ -202,7 +202,8 @@ class JoinUnderKills : public ::testing::Test {
       if (reader->name().find(" " + name_of(feed) + " ") == std::string::npos) {
         continue;
       }
-      eventually([&] { return reader->next() > last; }, kSettle);
+      eventually([&] { return reader->next() > last; },
+                 std::chrono::duration_cast<milliseconds>(deadline_ - steady_clock::now()));
       EXPECT_EQ(reader->difference(expected), "") << reader->name();
     }
   }
@@ -210,6 +211,7 @@ class JoinUnderKills : public ::testing::Test {
   const unsigned seed_;
   std::mt19937 random_;
   std::string story_;
+  steady_clock::time_point deadline_;  // of all readers together
   Installation installation_;
   std::unique_ptr<GatewayProcess> gateway_;
   std::unique_ptr<nats::Connection> connection_;
@@ -225,6 +227,7 @@ TEST_F(JoinUnderKills, EverySubscriberGetsEveryMessageFromItsStartInOrderOnce) {
     live_through_it();
   }
   ASSERT_TRUE(note_captured(installation_.events())) << story_;
+  deadline_ = steady_clock::now() + 2 * kSettle;
   for (FeedUnderTest* feed : feeds()) {
     check_readers(*feed);
   }

@@ -241,7 +241,7 @@ class RunSh(unittest.TestCase):
         count = 3000
         producer = subprocess.Popen(
             [os.path.join(here.environment["FEEDVAULT_BUILD_DIR"], "bin", "feedvault-feeds"),
-             "--config", str(ROOT / "config.toml"), "--feed", "all", "--rate", "300",
+             "--config", str(ROOT / "config.toml"), "--feed", "all", "--rate", "100",
              "--count", str(count), "--seed", "7", "--publish", "acknowledged"],
             env=here.environment, stdout=subprocess.DEVNULL)
         self.addCleanup(producer.kill)

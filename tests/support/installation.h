@@ -42,7 +42,7 @@ class ControllerProcess {
   void thaw() { process_->send_signal(SIGCONT); }
   void kill_hard() { process_->kill_hard(); }
   /// SIGTERM; the exit code, or nullopt when it takes longer.
-  std::optional<int> terminate(std::chrono::milliseconds timeout = std::chrono::seconds(5));
+  std::optional<int> terminate(std::chrono::milliseconds timeout = std::chrono::seconds(30));
 
   HttpAnswer get(const std::string& path) const {
     return http_get(http_port_, path, std::chrono::seconds(2));

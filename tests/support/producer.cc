@@ -14,6 +14,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
+// With an id the same is sent again soon: the broker may have died. Without one it cannot be.
 constexpr milliseconds kAckTimeout{1000};
 constexpr std::chrono::seconds kGiveUp{60};
 // Between attempts at a broker that is away; a local one answers a request in a fraction of this.
@@ -48,6 +49,7 @@ Producer::Producer(const NatsConfig& broker, const FeedConfig& feed) : feed_(fee
   }
   connection_ = std::move(connection).value();
   jetstream_ = std::make_unique<nats::JetStream>(*connection_, kAckTimeout);
+  patient_jetstream_ = std::make_unique<nats::JetStream>(*connection_, kGiveUp);
 }
 
 std::string Producer::fresh_payload() {
@@ -114,8 +116,11 @@ std::uint64_t Producer::publish(std::string_view payload, std::string_view id) {
   const auto deadline = steady_clock::now() + kGiveUp;
   wait_until_connected();
   for (;;) {
-    const auto stored = jetstream_->publish(
-        {.subject = feed_.subjects.front(), .reply = {}, .headers = headers, .payload = payload});
+    const auto stored = (id.empty() ? patient_jetstream_ : jetstream_)
+                            ->publish({.subject = feed_.subjects.front(),
+                                       .reply = {},
+                                       .headers = headers,
+                                       .payload = payload});
     if (stored.has_value()) {
       return *stored;
     }

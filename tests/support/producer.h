@@ -69,6 +69,7 @@ class Producer {
   const FeedConfig feed_;
   std::unique_ptr<nats::Connection> connection_;
   std::unique_ptr<nats::JetStream> jetstream_;
+  std::unique_ptr<nats::JetStream> patient_jetstream_;
   std::uint64_t next_ = 1;
   mutable Mutex mutex_;
   std::vector<Sent> sent_ GUARDED_BY(mutex_);

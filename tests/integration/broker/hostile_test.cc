@@ -37,8 +37,8 @@ using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t kMiB = 1 << 20;
-// A sanitizer makes the broker several times slower, and other tests run beside it.
-constexpr int kPatience = kSanitized ? 5 : 1;
+// Other tests run beside it, and a sanitizer makes the broker several times slower.
+constexpr int kPatience = kSanitized ? 5 : 2;
 constexpr const char* kQuiet = "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n";
 
 class Hostility : public ::testing::TestWithParam<int> {
@@ -122,13 +122,13 @@ INSTANTIATE_TEST_SUITE_P(Loops, Hostility, ::testing::Values(1, 2));
 
 TEST_P(Hostility, ConnectionsThatSayNothingGoAfterTheTimeForAuthentication) {
   connect_ = "CONNECT {\"verbose\":false,\"auth_token\":\"secret\"}\r\n";
-  start("authorization: { token: secret, timeout: 0.2 }");
+  start("authorization: { token: secret, timeout: 1 }");
   std::vector<std::unique_ptr<RawClient>> silent(50);
   for (auto& client : silent) {
     client = std::make_unique<RawClient>(port_);
   }
   RawClient slow(port_);  // a byte now and then
-  const std::string text = "CONNECT {\"auth_token\":\"secret\"}\r\n";
+  const std::string text = "CONNECT {" + std::string(1000, ' ') + "\"auth_token\":\"secret\"}\r\n";
   const auto begin = Clock::now();
   std::size_t sent = 0;
   while (sent < text.size() && slow.send(text.substr(sent++, 1)) &&
@@ -142,7 +142,7 @@ TEST_P(Hostility, ConnectionsThatSayNothingGoAfterTheTimeForAuthentication) {
 }
 
 TEST_P(Hostility, HalfOpenConnectionsAreFoundOutByPings) {
-  start("ping_interval: \"100ms\"\nping_max: 1\n");
+  start("ping_interval: \"1s\"\nping_max: 1\n");
   std::vector<std::unique_ptr<RawClient>> dead(20);
   for (auto& client : dead) {
     client = join("SUB a 1\r\n");
@@ -399,7 +399,7 @@ TEST_P(Hostility, IdleConnectionsAreCheapAndAcceptedFast) {
   if (!kSanitized) {
     EXPECT_LT(result.resident_bytes_before, 12 * kMiB);
     EXPECT_LT((result.resident_bytes_after - result.resident_bytes_before) / count, 4096 * 3 / 2);
-    EXPECT_LT(result.connect_seconds, 4.0);
+    EXPECT_LT(result.connect_seconds, kPatience * 4.0);
   }
 }
 

@@ -68,7 +68,7 @@ TEST(Websocket, OverTlsTheHandshakeComesFirst) {
     options.websocket.tls.enabled = true;
     options.websocket.tls.cert_file = files.certificate;
     options.websocket.tls.key_file = files.key;
-    options.websocket.handshake_timeout = milliseconds(300);
+    options.websocket.handshake_timeout = milliseconds(2000);
   });
   const TlsClient::Options trusting{authority.file(), {}, false};
   WebsocketClient client(websocket_port(broker), &trusting);
@@ -147,7 +147,7 @@ TEST(Websocket, TheAuthenticationTimeoutBeginsAfterTheUpgrade) {
 
 TEST(Websocket, HalfUpgradesHoldUpNobodyAndEnd) {
   BrokerFixture broker(1, [](Options& options) {
-    with_websocket(options).websocket.handshake_timeout = milliseconds(150);
+    with_websocket(options).websocket.handshake_timeout = milliseconds(1500);
   });
   WebsocketClient other(websocket_port(broker));
   other.send(kQuiet);

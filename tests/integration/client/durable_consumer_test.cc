@@ -71,7 +71,7 @@ class DurableConsumerTest : public ::testing::Test {
 using Seqs = std::vector<std::uint64_t>;
 
 TEST_F(DurableConsumerTest, WhatIsAcknowledgedDoesNotComeAgainAndTheRestDoes) {
-  subscribe(500, 100);
+  subscribe(3000, 100);
   EXPECT_EQ(fetch(3, 5000, true), (Seqs{1, 2, 3}));
   EXPECT_EQ(fetch(2, 5000, false), (Seqs{4, 5}));  // not acknowledged: a crash, say
   EXPECT_EQ(fetch(5, 5000, true), (Seqs{6, 7, 8, 9, 10}));
@@ -83,7 +83,7 @@ TEST_F(DurableConsumerTest, WhatIsAcknowledgedDoesNotComeAgainAndTheRestDoes) {
   }
   std::sort(again.begin(), again.end());
   EXPECT_EQ(again, (Seqs{4, 5}));
-  EXPECT_EQ(fetch(1, 700, true), Seqs{});
+  EXPECT_EQ(fetch(1, 1000, true), Seqs{});
 }
 
 TEST_F(DurableConsumerTest, MaxAckPendingHoldsTheBrokerBack) {

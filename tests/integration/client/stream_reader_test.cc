@@ -244,12 +244,12 @@ TEST_F(StreamReaderTest, AStoppedBrokerInterrupts) {
 }
 
 TEST_F(StreamReaderTest, AFrozenBrokerInterruptsByItsMissingHeartbeats) {
-  auto reader = open(1, {.heartbeat = 100ms});
-  EXPECT_EQ(reader->next(in(500ms)).status().code(), StatusCode::kTimeout);
+  auto reader = open(1, {.heartbeat = 500ms});
+  EXPECT_EQ(reader->next(in(1s)).status().code(), StatusCode::kTimeout);
   server_.process().send_signal(SIGSTOP);
   const auto start = std::chrono::steady_clock::now();
   EXPECT_EQ(reader->next(in(20s)).status().code(), StatusCode::kUnavailable);
-  EXPECT_LT(std::chrono::steady_clock::now() - start, 5s);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, 15s);
   server_.process().send_signal(SIGCONT);
 }
 

@@ -86,7 +86,7 @@ TEST_F(FaultTest, OneIsElectedAndItsEndElectsTheNext) {
   EXPECT_EQ(second->elect(milliseconds(300)).code(), StatusCode::kTimeout);
   const auto waited = std::chrono::steady_clock::now() - before;
   EXPECT_GE(waited, milliseconds(300));
-  EXPECT_LT(waited, seconds(3));
+  EXPECT_LT(waited, seconds(15));
   EXPECT_TRUE(open(other_feed_)->elect(milliseconds(0)).ok()) << "feeds elect separately";
   auto waiting = std::async(std::launch::async, [&] { return second->elect(seconds(20)); });
   first.reset();
@@ -99,8 +99,8 @@ TEST_F(FaultTest, AStoppedProcessLosesElectionAndConnection) {
   const auto standby = open();
   // This thread is the stopped process: it does nothing while the other one waits.
   const auto before = std::chrono::steady_clock::now();
-  ASSERT_TRUE(standby->elect(seconds(20)).ok());
-  EXPECT_LE(std::chrono::steady_clock::now() - before, kSessionIdleMax + seconds(2));
+  ASSERT_TRUE(standby->elect(seconds(60)).ok());
+  EXPECT_LE(std::chrono::steady_clock::now() - before, kSessionIdleMax + seconds(15));
   EXPECT_EQ(stopped->commit(one(1).batch).status().code(), StatusCode::kUnavailable);
   ASSERT_TRUE(standby->take_over().has_value());
   EXPECT_EQ(fates(commit(*standby, one(1))), "1 last 1");
