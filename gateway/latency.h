@@ -24,7 +24,7 @@ class LatencyRecorder {
   LatencySpread take();
 
  private:
-  static constexpr std::size_t kOctaves = 34;  // up to 19 hours
+  static constexpr std::size_t kOctaves = 34;  // up to 38 hours
   static constexpr std::size_t kBuckets = (kOctaves + 1) * 8;
   static std::size_t bucket_of(std::uint64_t us);
   /// The first value that is above the bucket's.

@@ -145,19 +145,25 @@ void Watch::note(const std::string& feed, FeedStatus status) {
 
 void Watch::judge_flow(const std::string& feed, std::uint64_t stream_seq, FeedStatus& status) {
   if (status.waiting < 0 || status.unpublished < 0) {
+    // Nobody knows since when: it begins anew with the next look that sees something.
+    catalogued_.erase(feed);
+    published_.erase(feed);
     status.reason = "the broker does not say what it holds of this feed";
     return;
   }
   const SteadyTime now = std::chrono::steady_clock::now();
-  const auto seconds_stuck = [now](Progress& progress, std::uint64_t position, std::int64_t more) {
+  const auto seconds_stuck = [&feed, now](std::map<std::string, Progress>& all,
+                                          std::uint64_t position,
+                                          std::int64_t more) {
+    Progress& progress = all.try_emplace(feed, Progress{position, now}).first->second;
     if (progress.position != position || more == 0) {
       progress = {position, now};
     }
     return std::chrono::duration_cast<std::chrono::seconds>(now - progress.since);
   };
-  const auto catalogued = seconds_stuck(catalogued_[feed], stream_seq, status.waiting);
-  const auto published = seconds_stuck(
-      published_[feed], static_cast<std::uint64_t>(status.published), status.unpublished);
+  const auto catalogued = seconds_stuck(catalogued_, stream_seq, status.waiting);
+  const auto published =
+      seconds_stuck(published_, static_cast<std::uint64_t>(status.published), status.unpublished);
   if (catalogued >= kStuckAfter) {
     status.flow = Flow::kStuck;
     status.reason = fmt::format(
@@ -173,7 +179,8 @@ void Watch::judge_flow(const std::string& feed, std::uint64_t stream_seq, FeedSt
         status.unpublished,
         published.count());
   } else {
-    status.flow = status.rate > 0 || status.waiting > 0 ? Flow::kFlowing : Flow::kSilent;
+    const bool moves = status.rate > 0 || status.waiting > 0 || status.unpublished > 0;
+    status.flow = moves ? Flow::kFlowing : Flow::kSilent;
   }
 }
 

@@ -19,13 +19,17 @@ try {
 } catch {
   // A browser that keeps nothing: the token lives as long as the page.
 }
-let tokenChanged = [];
+let tokenChange = null; // {promise, resolve} once somebody waits for it
 
 export const hasToken = () => token !== "";
 
 /** Resolves when the reader has given another token. */
 export function untilTokenChanges() {
-  return new Promise((resolve) => tokenChanged.push(resolve));
+  if (tokenChange === null) {
+    tokenChange = {};
+    tokenChange.promise = new Promise((resolve) => (tokenChange.resolve = resolve));
+  }
+  return tokenChange.promise;
 }
 
 function askForToken(reason) {
@@ -45,9 +49,8 @@ byId("token-form").addEventListener("submit", (event) => {
   }
   byId("token-text").value = "";
   byId("token").close();
-  const waiting = tokenChanged;
-  tokenChanged = [];
-  waiting.forEach((resolve) => resolve());
+  tokenChange?.resolve();
+  tokenChange = null;
 });
 
 /**

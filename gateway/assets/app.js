@@ -2,7 +2,7 @@
 
 import { askJson, untilTokenChanges } from "./api.js";
 import { setUpSearch } from "./catalogue.js";
-import { byId, clock, count, el, milliseconds, perSecond, setState, setText } from "./dom.js";
+import { byId, clock, count, el, milliseconds, perSecond, seqOf, setState, setText } from "./dom.js";
 import { LivePanel } from "./live.js";
 import { ActivityPlots } from "./plots.js";
 import { forgetQuarantine, refreshQuarantine } from "./quarantine.js";
@@ -19,14 +19,12 @@ let missing = ""; // why not
 
 const COUNTERS = [
   ["Captured", (feed) => feed.captured],
-  ["Catalogued", (feed) => (feed.last ? positionOf(feed) : 0)],
+  ["Catalogued", (feed) => (feed.last ? seqOf(feed.last) : 0)],
   ["Published", (feed) => feed.published],
   ["Duplicates", (feed) => feed.duplicates],
   ["Quarantined", (feed) => feed.quarantined],
   ["Gaps", (feed) => feed.gaps],
 ];
-
-const positionOf = (feed) => Number((feed.last ?? ":0").split(":").at(-1));
 
 class Card {
   constructor(feed) {
@@ -135,8 +133,12 @@ function tellHealth(ready, feeds) {
   }
 }
 
-/** One round of questions; everything that does not come by itself. */
-async function look() {
+let looking = null;
+/** One round of questions; everything that does not come by itself. One at a time: older answers must
+ * not come behind newer ones. */
+const look = () => (looking ??= askAround().finally(() => (looking = null)));
+
+async function askAround() {
   const [{ feeds }, ready] = await Promise.all([
     askJson("feeds"),
     askJson("readyz", { status: 503 }),
@@ -148,7 +150,7 @@ async function look() {
   for (const feed of feeds) {
     cards.get(feed.name)?.set(feed);
     if (feed.last !== null) {
-      panels.find((panel) => panel.feed.name === feed.name)?.tell(positionOf(feed));
+      panels.find((panel) => panel.feed.name === feed.name)?.tell(seqOf(feed.last));
     }
   }
   tellHealth(ready, feeds);

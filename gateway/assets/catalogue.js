@@ -138,7 +138,9 @@ async function more() {
     }
     return false;
   } finally {
-    byId("search-form").removeAttribute("aria-busy");
+    if (asking.signal === signal) {
+      byId("search-form").removeAttribute("aria-busy"); // else a newer search is under way
+    }
   }
 }
 
@@ -213,6 +215,9 @@ async function drawPlot() {
   const drawable = value !== "" && found.messages.length > 0;
   byId("result-plot").hidden = !drawable;
   if (drawable) {
-    plot = await plotMessages(byId("price"), found.messages, value, byId("plot-group").value || null);
+    const drawing = plotMessages(byId("price"), found.messages, value, byId("plot-group").value || null);
+    const drawn = await drawing;
+    plot?.remove(); // another one was asked for meanwhile, and was there first
+    plot = drawn;
   }
 }

@@ -29,12 +29,15 @@ function facts(list) {
 
 const block = (title, text) => [el("h3", {}, title), el("pre", { class: "code", tabindex: "0" }, text)];
 
+let shown = 0;
+
 async function orProblem(title, load) {
+  shown += 1;
+  const mine = shown;
   show(title, el("p", { class: "hint" }, "Loading …"));
-  try {
-    show(title, ...(await load()));
-  } catch (problem) {
-    show(title, el("p", { class: "notice" }, problem.message));
+  const content = await load().catch((problem) => [el("p", { class: "notice" }, problem.message)]);
+  if (mine === shown && dialog.open) {
+    show(title, ...content); // else it was closed, or another one opened
   }
 }
 

@@ -58,7 +58,11 @@ export function milliseconds(ms) {
   return `${tenths.format(ms / 1000)} s`;
 }
 
-const two = (number) => String(number).padStart(2, "0");
+/** 12 of "events:12". */
+export const seqOf = (position) => Number(position.slice(position.lastIndexOf(":") + 1));
+
+/** "07" */
+export const two = (number) => String(number).padStart(2, "0");
 
 /** "14:03:22.123", of the reader's clock. */
 export function clock(time) {

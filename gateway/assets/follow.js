@@ -2,14 +2,13 @@
 // fetch(): it keeps the position and goes on behind it, whatever was away in between.
 
 import { ask, untilTokenChanges } from "./api.js";
+import { seqOf } from "./dom.js";
 
 // The gateway sends a comment every 10 s: whoever is silent for longer is gone.
 const SILENCE_MS = 25_000;
 const WAIT_MIN_MS = 250;
 const WAIT_MAX_MS = 4_000;
 const REFUSED_MS = 10_000;
-
-const seqOf = (position) => Number(position.slice(position.lastIndexOf(":") + 1));
 
 export class Follower {
   #on;

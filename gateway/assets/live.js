@@ -1,7 +1,7 @@
 // The newest messages of each feed as tables that stand still enough to be read. However many come,
 // a table has ROWS rows, is drawn at most every DRAW_MS, and only what is drawn is parsed.
 
-import { byId, clock, count, el, setState, setText, valueText } from "./dom.js";
+import { byId, clock, count, el, seqOf, setState, setText, valueText } from "./dom.js";
 import { Follower } from "./follow.js";
 import { showMessage } from "./details.js";
 
@@ -9,7 +9,6 @@ const ROWS = 12;
 const DRAW_MS = 150;
 /** Messages before the newest that a page begins with. */
 const BACK = ROWS;
-const LOOKS = 5;
 /** What was missed in the background is only jumped over when it is more than this. */
 const CATCH_UP_MAX = 100_000;
 
@@ -22,7 +21,6 @@ export class LivePanel {
   #paused = false;
   #lost = 0;
   #last = null; // the newest position there is, as far as known
-  #positions = []; // where this was at the last looks
 
   constructor(feed, onState) {
     this.feed = feed;
@@ -35,7 +33,7 @@ export class LivePanel {
         onState();
       },
     });
-    this.#last = feed.last === null ? null : Number(feed.last.split(":").at(-1));
+    this.#last = feed.last === null ? null : seqOf(feed.last);
     this.node = this.#build();
     byId("panels").append(this.node);
   }
@@ -104,13 +102,12 @@ export class LivePanel {
     this.follower.start(from);
   }
 
-  /** The newest position there is, at every look. One that is behind where this was some looks ago
-   * belongs to a feed that began anew: its positions would be waited for in vain. */
+  /** The newest position there is, at every look. One that is behind the one before belongs to a feed
+   * that began anew: the positions that were next would be waited for in vain. */
   tell(last) {
+    const anew = this.#last !== null && last < this.#last;
     this.#last = last;
-    this.#positions.push(this.follower.position ?? 0);
-    if (this.#positions.length > LOOKS && last < this.#positions.shift()) {
-      this.#positions = [];
+    if (anew) {
       this.#note(0, "the feed has begun anew");
       this.follower.start(Math.max(0, last - BACK));
     }

@@ -1,7 +1,7 @@
 // Plots over time, drawn by uPlot, which is fetched when the first one is made. Colours come from
 // the style sheet, so that they follow the reader's choice of light or dark.
 
-import { clock, el, setText } from "./dom.js";
+import { clock, el, setText, two } from "./dom.js";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 let library = null;
@@ -13,7 +13,6 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
 /** The colour of the nth feed, or group. */
 const seriesColour = (index) => colour(`--series-${index % 6}`);
 
-const two = (number) => String(number).padStart(2, "0");
 function timeTicks(_, ticks) {
   const fine = ticks.length > 1 && ticks[1] - ticks[0] < 60;
   return ticks.map((tick) => {
@@ -242,7 +241,7 @@ const short = (value) =>
 
 /**
  * The price plot: one series for each of the most frequent values of the field `group`, at most six;
- * null: one for all. `parent` is emptied before.
+ * null: one for all.
  */
 export async function plotMessages(parent, messages, value, group) {
   const rows = messages

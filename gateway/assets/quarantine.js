@@ -7,6 +7,8 @@ import { showQuarantined } from "./details.js";
 const MOST = 100;
 let known = ""; // what the list on the page stands for
 let waiting = false; // the controller is to try one: the list will change
+let requests = 0; // to requeue; a list that was asked for before the last one knows nothing of it
+let failed = false; // the status says why there is no list
 
 /** Loads the list again when `counter` (quarantined messages of all feeds) says that it is another. */
 export async function refreshQuarantine(counter) {
@@ -14,13 +16,22 @@ export async function refreshQuarantine(counter) {
   if (sign === known && !waiting) {
     return;
   }
+  const requestsBefore = requests;
   try {
     const { quarantine } = await askJson(`quarantine?limit=${MOST}`);
+    if (requests !== requestsBefore) {
+      return;
+    }
     known = sign;
     draw(quarantine);
+    if (failed) {
+      failed = false;
+      setText(byId("quarantine-status"), "");
+    }
   } catch (problem) {
     // Without a token for everything there is no list; the rest of the page works.
     known = problem.status === 403 ? sign : known;
+    failed = true;
     setText(byId("quarantine-status"), problem.status ? problem.message : "");
   }
 }
@@ -109,6 +120,8 @@ async function requeue(id, button) {
   try {
     await ask(`quarantine/${id}/requeue`, { method: "POST" });
     setText(byId("quarantine-status"), `Message ${id} is requeued; the controller tries it next.`);
+    failed = false;
+    requests += 1;
     waiting = true;
   } catch (problem) {
     setText(byId("quarantine-status"), problem.status ? problem.message : "The gateway does not answer.");

@@ -23,7 +23,7 @@ class Access {
 
   /// Was this request meant for us? A page can give its own host's name our address (DNS
   /// rebinding), and then read answers as if they were its own: only the names that we know of are
-  /// answered, where no token is asked for. nullopt, or 421.
+  /// answered, on loopback without tokens, and wherever [http] hosts lists some. nullopt, or 421.
   std::optional<Response> refuse_host(const Request& request) const;
 
   /// May this request read `feed`, or, with "", what belongs to no feed? nullopt, or the answer
