@@ -26,6 +26,8 @@ void FeedHealth::set_phase(FeedPhase phase, std::string reason) {
   view_.reason = std::move(reason);
   if (phase != FeedPhase::kActive) {
     view_.stuck = false;
+    view_.lag_seconds = 0;
+    view_.silent_seconds = 0;
   }
 }
 

@@ -30,8 +30,8 @@ struct FeedView {
   std::uint64_t published_seq = 0;
   std::uint64_t captured_seq = 0;  // ingest stream's last sequence
   std::uint64_t ingest_seq = 0;    // checkpoint
-  double lag_seconds = 0;
-  double silent_seconds = 0;
+  double lag_seconds = 0;          // 0 where the feed is not active, as it is not measured there
+  double silent_seconds = 0;       // the same
 
   /// Progress is being made, or is another controller's to make.
   bool ready() const {

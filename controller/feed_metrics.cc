@@ -1,5 +1,6 @@
 #include "controller/feed_metrics.h"
 
+#include <limits>
 #include <vector>
 
 namespace feedvault::controller {
@@ -64,11 +65,12 @@ FeedMetrics::FeedMetrics(Metrics& metrics, const std::string& feed) {
   last_seq = gauge("last_seq", "Highest catalogued seq");
   published_seq = gauge("published_seq", "Highest published seq");
   lag_messages = gauge("lag_messages", "Messages captured and not yet dealt with");
-  lag_seconds = gauge("lag_seconds", "Age of the oldest of them");
+  lag_seconds = gauge("lag_seconds", "Time since the oldest of them was captured");
   unpublished = gauge("unpublished_messages", "Messages catalogued and not yet published");
   silent_seconds = gauge("silent_seconds", "Time since the last message was captured");
   time_to_loss = gauge("time_to_loss_seconds",
-                       "Until limits of the ingest stream could delete what is not catalogued");
+                       "Until limits of the ingest stream could delete what is not catalogued; "
+                       "infinite without such limits, and where the feed does not run");
   database_durable = gauge("database_durable", "0 when the server's settings can lose commits");
 
   commit_seconds = metrics.histogram(
@@ -85,6 +87,16 @@ FeedMetrics::FeedMetrics(Metrics& metrics, const std::string& feed) {
                         "From storage in the ingest stream to the feed stream's PubAck, sampled",
                         kLatencyBounds,
                         labels);
+  end_session();
+}
+
+void FeedMetrics::end_session() const {
+  active.set(0);
+  lag_messages.set(0);
+  lag_seconds.set(0);
+  unpublished.set(0);
+  silent_seconds.set(0);
+  time_to_loss.set(std::numeric_limits<double>::infinity());
 }
 
 }  // namespace feedvault::controller

@@ -10,6 +10,10 @@ namespace feedvault::controller {
 struct FeedMetrics {
   FeedMetrics(Metrics& metrics, const std::string& feed);
 
+  /// This process does not run the feed, and measures nothing: what only a session's monitor knows
+  /// goes back to "nothing waits", so that no standby shows for ever what it saw last.
+  void end_session() const;
+
   Counter received;                // messages read from the ingest stream
   Counter catalogued;              // rows committed
   Counter duplicates;              // dropped: known id, same bytes
@@ -33,7 +37,7 @@ struct FeedMetrics {
   Gauge last_seq;          // highest catalogued
   Gauge published_seq;     // highest published
   Gauge lag_messages;      // captured, not yet catalogued
-  Gauge lag_seconds;       // age of the oldest of them
+  Gauge lag_seconds;       // age of the oldest of them, since the ingest stream has it
   Gauge unpublished;       // catalogued, not yet published
   Gauge silent_seconds;    // since the last captured message
   Gauge time_to_loss;      // seconds until the ingest stream's limits could delete what waits

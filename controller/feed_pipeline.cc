@@ -103,7 +103,7 @@ void FeedPipeline::join() {
 void FeedPipeline::run() {
   while (!stop_.stop_requested()) {
     const Status ended = run_session();
-    metrics_.active.set(0);
+    metrics_.end_session();
     if (ended.ok() || stop_.stop_requested()) {
       continue;
     }
@@ -350,9 +350,10 @@ Status FeedPipeline::hold_stopped_feed(Parts& parts) {
       feed_.proto,
       feed_.message);
   log()->error("feed stopped feed={} reason=\"{}\"", feed_.name, reason);
+  parts.monitor.reset();  // first: it would say "ready" again
+  metrics_.end_session();
   health_.set_phase(FeedPhase::kStopped, reason);
   metrics_.ready.set(0);
-  parts.monitor.reset();
   while (!stop_.wait_for(storage::kKeepAliveInterval)) {
     if (const Status alive = parts.catalogue->keep_alive(); !alive.ok()) {
       break;  // the election is lost, the feed stays stopped

@@ -39,11 +39,17 @@ TEST(Readyz, SaysTheReasonInAnyEncoding) {
   EXPECT_NE(body["feeds"][0]["reason"].get<std::string>().find("quoted"), std::string::npos);
 }
 
-TEST(FeedHealth, ForgetsStuckWhenItIsNoLongerActive) {
+TEST(FeedHealth, ForgetsWhatWasMeasuredWhenItIsNoLongerActive) {
   FeedHealth health("events");
-  health.update([](FeedView& view) { view.stuck = true; });
+  health.update([](FeedView& view) {
+    view.stuck = true;
+    view.lag_seconds = 60;
+    view.silent_seconds = 1;
+  });
   health.set_phase(FeedPhase::kWaiting, "away");
   EXPECT_FALSE(health.view().stuck);
+  EXPECT_EQ(health.view().lag_seconds, 0);
+  EXPECT_EQ(health.view().silent_seconds, 0);
 }
 
 }  // namespace
