@@ -47,7 +47,9 @@ void FeedMonitor::run() {
       measure(*ingest);
       purge(health_.view().ingest_seq);
     }
-    check_feed_stream();
+    if (!stop_.stop_requested()) {
+      check_feed_stream();
+    }
   } while (!stop_.wait_for(kMonitorInterval));
 }
 
@@ -72,10 +74,7 @@ void FeedMonitor::measure(const nats::StreamInfo& ingest) {
         ->error("feed is stuck feed={} waiting={} unpublished={}", feed_.name, lag, unpublished);
   }
 
-  // How long the oldest waiting message has waited is not known without reading it; since nothing
-  // was waiting at the last progress, the time since then is its bound.
-  const double lag_seconds =
-      lag == 0 ? 0.0 : std::chrono::duration<double>(now - progress_at_).count();
+  const double lag_seconds = lag == 0 ? 0.0 : oldest_waits_seconds(ingest, before.ingest_seq);
   const double silent_seconds =
       ingest.last_time_ns > 0 ? static_cast<double>(now_ns - ingest.last_time_ns) * 1e-9 : 0.0;
   const double passed = std::chrono::duration<double>(now - measured_at_).count();
@@ -105,6 +104,18 @@ void FeedMonitor::measure(const nats::StreamInfo& ingest) {
   });
 }
 
+// Progress does not tell: a controller that catches up makes much of it, and may be hours behind.
+double FeedMonitor::oldest_waits_seconds(const nats::StreamInfo& ingest,
+                                         std::uint64_t checkpoint_seq) {
+  const std::uint64_t oldest = std::max(checkpoint_seq + 1, ingest.first_seq);
+  if (const auto message = jetstream_.get_message(feed_.ingest_stream(), oldest)) {
+    const std::int64_t waited_ns = Clock::system().unix_ns() - message->time_ns;
+    return std::max(0.0, static_cast<double>(waited_ns) * 1e-9);
+  }
+  // Deleted out of the middle, or the broker does not answer: so long at least, roughly.
+  return std::chrono::duration<double>(steady_clock::now() - progress_at_).count();
+}
+
 double seconds_to_loss(const nats::StreamInfo& ingest,
                        std::uint64_t lag_messages,
                        double lag_seconds,
@@ -125,6 +136,9 @@ double seconds_to_loss(const nats::StreamInfo& ingest,
   const auto waiting = static_cast<double>(lag_messages);
   if (limits.max_msgs > 0) {
     until_full(static_cast<double>(limits.max_msgs) - waiting);
+  }
+  if (limits.max_msgs_per_subject > 0) {  // all of them may be of one subject
+    until_full(static_cast<double>(limits.max_msgs_per_subject) - waiting);
   }
   if (limits.max_bytes > 0 && ingest.messages > 0) {
     const double message_bytes =

@@ -38,6 +38,7 @@ class FeedMonitor {
  private:
   void run();
   void measure(const nats::StreamInfo& ingest);
+  double oldest_waits_seconds(const nats::StreamInfo& ingest, std::uint64_t checkpoint_seq);
   void check_feed_stream();
   void purge(std::uint64_t checkpoint_seq);
 
@@ -61,9 +62,10 @@ class FeedMonitor {
   std::thread thread_;
 };
 
-/// Until limits of the ingest stream's own (max_age, max_msgs, max_bytes) could delete the oldest
-/// message that is not dealt with, in seconds, if messages go on to arrive so fast and none gets
-/// through. Infinite without such limits, which is what the controller sees to when it starts.
+/// Until limits of the ingest stream's own (max_age, max_msgs, max_msgs_per_subject, max_bytes)
+/// could delete the oldest message that is not dealt with, in seconds, if messages go on to arrive
+/// so fast and none gets through. Infinite without such limits, which is what the controller sees
+/// to when it takes a feed over. `lag_seconds`: since that oldest message was captured.
 double seconds_to_loss(const nats::StreamInfo& ingest,
                        std::uint64_t lag_messages,
                        double lag_seconds,

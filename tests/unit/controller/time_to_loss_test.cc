@@ -31,6 +31,10 @@ TEST(TimeToLoss, RoomIsUsedUpAtTheRateOfCapture) {
   EXPECT_DOUBLE_EQ(seconds_to_loss(messages, 1000, 1, 100), 40);
   EXPECT_TRUE(std::isinf(seconds_to_loss(messages, 1000, 1, 0)));
   EXPECT_DOUBLE_EQ(seconds_to_loss(messages, 5000, 1, 0), 0);
+  // In the worst case all of them are of one subject.
+  const auto one_each = ingest_with(&nats::StreamConfig::max_msgs_per_subject, 1);
+  EXPECT_DOUBLE_EQ(seconds_to_loss(one_each, 1, 1, 0), 0);
+  EXPECT_DOUBLE_EQ(seconds_to_loss(one_each, 0, 0, 0.5), 2);
   // 100 bytes each: room for 2000 of them.
   const auto bytes = ingest_with(&nats::StreamConfig::max_bytes, 200'000);
   EXPECT_DOUBLE_EQ(seconds_to_loss(bytes, 1000, 1, 10), 100);
