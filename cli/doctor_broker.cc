@@ -177,7 +177,7 @@ void examine_monitoring(const Config& config, const std::string& host, Findings&
                       ", or correct [monitor] port: its clock, disk and promises are unknown");
     return;
   }
-  const std::string place = host + ":" + std::to_string(port);
+  const std::string place = place_of(host, port);
   try {
     const auto server = nlohmann::json::parse(varz->body);
     const auto streams = nlohmann::json::parse(jsz->body);

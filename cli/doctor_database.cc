@@ -1,12 +1,13 @@
 #include <unistd.h>
 
 #include "cli/doctor.h"
+#include "cli/http_get.h"
 
 namespace feedvault::cli {
 namespace {
 
 std::string where_database_is(const MysqlConfig& mysql) {
-  return mysql.socket.empty() ? mysql.host + ":" + std::to_string(mysql.port) : mysql.socket;
+  return mysql.socket.empty() ? place_of(mysql.host, mysql.port) : mysql.socket;
 }
 
 bool on_this_machine(const MysqlConfig& mysql, const std::string& host_name) {

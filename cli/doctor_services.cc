@@ -9,12 +9,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-std::string place_of(const std::string& bind, std::uint16_t port) {
-  return reachable_host(bind) + ":" + std::to_string(port);
-}
-
 void examine_controller(const Config& config, Findings& findings) {
-  const std::string place = place_of(config.controller.bind, config.controller.port);
+  const std::string place =
+      place_of(reachable_host(config.controller.bind), config.controller.port);
   const auto health = ask_controller_health(config);
   if (!health.has_value()) {
     if (health.error().code() == StatusCode::kProtocol) {
@@ -49,7 +46,7 @@ void examine_controller(const Config& config, Findings& findings) {
 }
 
 void examine_gateway(const Config& config, Findings& findings) {
-  const std::string place = place_of(config.http.bind, config.http.port);
+  const std::string place = place_of(reachable_host(config.http.bind), config.http.port);
   const auto answer = http_get(reachable_host(config.http.bind), config.http.port, "/readyz", 5s);
   if (!answer.has_value() && answer.error().code() != StatusCode::kProtocol) {
     findings.warn("gateway",

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <memory>
 
+#include "base/clock.h"
 #include "base/unique_fd.h"
 
 namespace feedvault::cli {
@@ -14,7 +15,16 @@ namespace {
 
 constexpr std::size_t kAnswerBytesMax = 1U << 20U;
 
-UniqueFd connect_to(const std::string& host, std::uint16_t port, timeval timeout) {
+/// Bounds the socket's next call by what is left until `deadline`; false when nothing is.
+bool limit_call(int fd, int option, SteadyTime deadline) {
+  const auto left = std::chrono::duration_cast<std::chrono::microseconds>(
+      deadline - std::chrono::steady_clock::now());
+  const timeval timeout{.tv_sec = left.count() / 1'000'000, .tv_usec = left.count() % 1'000'000};
+  return left.count() > 0 &&  // 0 would be no bound
+         ::setsockopt(fd, SOL_SOCKET, option, &timeout, sizeof(timeout)) == 0;
+}
+
+UniqueFd connect_to(const std::string& host, std::uint16_t port, SteadyTime deadline) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
@@ -25,9 +35,8 @@ UniqueFd connect_to(const std::string& host, std::uint16_t port, timeval timeout
   for (const addrinfo* a = found; a != nullptr; a = a->ai_next) {
     UniqueFd fd(::socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, 0));
     // On Linux the send timeout bounds connect() too.
-    ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
-    ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-    if (fd.valid() && ::connect(fd.get(), a->ai_addr, a->ai_addrlen) == 0) {
+    if (fd.valid() && limit_call(fd.get(), SO_SNDTIMEO, deadline) &&
+        ::connect(fd.get(), a->ai_addr, a->ai_addrlen) == 0) {
       return fd;
     }
   }
@@ -40,18 +49,20 @@ Result<HttpAnswer> http_get(const std::string& host,
                             std::uint16_t port,
                             const std::string& path,
                             std::chrono::milliseconds timeout) {
-  const std::string where = host + ":" + std::to_string(port);
-  const UniqueFd fd = connect_to(
-      host, port, {.tv_sec = timeout.count() / 1000, .tv_usec = timeout.count() % 1000 * 1000});
-  const std::string request =
-      "GET " + path + " HTTP/1.1\r\nHost: " + where + "\r\nConnection: close\r\n\r\n";
+  const std::string where = place_of(host, port);
+  const SteadyTime deadline = std::chrono::steady_clock::now() + timeout;
+  const UniqueFd fd = connect_to(host, port, deadline);
+  const std::string request = "GET " + path + " HTTP/1.0\r\nConnection: close\r\n\r\n";
   if (!fd.valid() || ::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
                          static_cast<ssize_t>(request.size())) {
     return unavailable("nobody answers at " + where);
   }
   std::string text;
   char buffer[4096];
-  for (ssize_t got = 0; (got = ::recv(fd.get(), buffer, sizeof(buffer), 0)) != 0;) {
+  for (ssize_t got = 1; got != 0;) {
+    got = limit_call(fd.get(), SO_RCVTIMEO, deadline)
+              ? ::recv(fd.get(), buffer, sizeof(buffer), 0)
+              : -1;
     if (got < 0 || text.size() > kAnswerBytesMax) {
       return unavailable(where + " does not answer in time");
     }
@@ -67,6 +78,12 @@ Result<HttpAnswer> http_get(const std::string& host,
   }
   answer.body = text.substr(body + 4);
   return answer;
+}
+
+std::string place_of(const std::string& host, std::uint16_t port) {
+  // An IPv6 address needs brackets before a port can follow.
+  return (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" +
+         std::to_string(port);
 }
 
 }  // namespace feedvault::cli

@@ -8,6 +8,7 @@
 
 #include "base/http_server.h"
 #include "client/nats/jetstream.h"
+#include "tests/integration/cli/config_file.h"
 #include "tests/integration/gateway/gateway_process.h"
 #include "tests/support/installation.h"
 
@@ -179,6 +180,34 @@ TEST_F(DoctorTest, ComparesTheStreamsWithTheConfigurationAndTheTable) {
                                  .duplicate_window_ns = 100'000'000};
   ASSERT_TRUE(jetstream.create_stream(again).has_value());
   expect_finding("feed executions", "is not the stream that was read until sequence 3");
+}
+
+/// The finding of that check in the output of `doctor --json`; null when there is none.
+json find_check(const std::string& output, const std::string& check) {
+  const json report = json::parse(output, nullptr, false);
+  for (const json& entry : report.is_object() ? report.at("checks") : json::array()) {
+    if (entry.at("check") == check) {
+      return entry;
+    }
+  }
+  return nullptr;
+}
+
+// To who asks in HTTP/1.1 nats-server sends what is longer than 2 KiB in chunks.
+TEST(DoctorMonitoring, IsReadHoweverLongItsAnswer) {
+  const testing::NatsServer broker("server_tags: [\"" + std::string(10'000, 'x') + "\"]");
+  const testing::TempDir folder;
+  testing::write_config(folder.file("config.toml"), broker.config(), MysqlConfig(), 8081);
+  const Finished finished =
+      testing::run({testing::built_program("feedvault"),
+                    "--config",
+                    folder.file("config.toml"),
+                    "doctor",
+                    "--json"},
+                   {{"FEEDVAULT_MONITOR_PORT", std::to_string(broker.monitor_port())}});
+  const json monitoring = find_check(finished.output, "monitoring");
+  ASSERT_TRUE(monitoring.is_object()) << finished.output;
+  EXPECT_EQ(monitoring.at("result"), "ok") << finished.output;
 }
 
 TEST(DoctorConfiguration, IsItsFirstFinding) {
