@@ -113,10 +113,10 @@ TEST_F(DoctorTest, FindsAWholeInstallationWellAndNamesWhatIsAway) {
   expect_finding("gateway", "warn: nobody answers");
   installation_.controller("controller").kill_hard();
   expect_finding("controller", "fail: nobody answers");
-  const auto port = static_cast<std::uint16_t>(std::stoi(controller_port_));
   const auto stranger = HttpServer::start(
-      "127.0.0.1", port, [](std::string_view) { return HttpResponse{.body = "hello"}; });
+      "127.0.0.1", 0, [](std::string_view) { return HttpResponse{.body = "hello"}; });
   ASSERT_TRUE(stranger.has_value()) << stranger.error().to_string();
+  controller_port_ = std::to_string((*stranger)->port());
   expect_finding("controller", "is no feedvault-controller");
 
   installation_.database().kill_hard();
