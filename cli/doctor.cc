@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 
 #include <nlohmann/json.hpp>
@@ -34,6 +35,31 @@ const char* grade_name(Grade grade) {
 
 std::string in_mib(std::uint64_t bytes) {
   return std::to_string(bytes / kMiB) + " MiB";
+}
+
+/// The keys whose secrets came from the file: what the environment gives, it overrides.
+std::vector<std::string> secrets_in_file(const Config& config) {
+  struct Secret {
+    const char* key;
+    const char* variable;
+    bool given;
+  };
+  const Secret secrets[] = {
+      {"[nats] password", "FEEDVAULT_NATS_PASSWORD", !config.nats.password.empty()},
+      {"[nats] token", "FEEDVAULT_NATS_TOKEN", !config.nats.token.empty()},
+      {"[mysql] password", "FEEDVAULT_MYSQL_PASSWORD", !config.mysql.password.empty()},
+      {"[mysql] schema_password",
+       "FEEDVAULT_MYSQL_SCHEMA_PASSWORD",
+       !config.mysql.schema_password.empty()},
+      {"[http] tokens", "FEEDVAULT_HTTP_TOKENS", !config.http.tokens.empty()}};
+  std::vector<std::string> keys;
+  for (const Secret& secret : secrets) {
+    const char* const overriding = std::getenv(secret.variable);
+    if (secret.given && (overriding == nullptr || *overriding == '\0')) {
+      keys.emplace_back(secret.key);
+    }
+  }
+  return keys;
 }
 
 void examine_ports(const Config& config, Findings& findings) {
@@ -111,6 +137,14 @@ void print_findings_json(const Findings& findings) {
 
 }  // namespace
 
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) {
+    text += (text.empty() ? "" : ", ") + word;
+  }
+  return text;
+}
+
 std::size_t Findings::count(Grade grade) const {
   return static_cast<std::size_t>(std::count_if(
       all_.begin(), all_.end(), [&](const Finding& finding) { return finding.grade == grade; }));
@@ -178,14 +212,14 @@ void examine_configuration(const Config& config, Findings& findings) {
     feeds += (feeds.empty() ? "" : ", ") + feed.name;
   }
   findings.ok("configuration", config.path + ", feeds " + feeds);
-  const bool has_secrets = !config.mysql.password.empty() ||
-                           !config.mysql.schema_password.empty() || !config.nats.password.empty() ||
-                           !config.nats.token.empty() || !config.http.tokens.empty();
+  const auto secrets = secrets_in_file(config);
   struct stat status {};
-  if (has_secrets && ::stat(config.path.c_str(), &status) == 0 && (status.st_mode & S_IROTH) != 0) {
-    findings.warn("configuration",
-                  "passwords are configured, and everybody on this machine may read " + config.path,
-                  "chmod o-r " + config.path + ", or give passwords by environment variables only");
+  if (!secrets.empty() && ::stat(config.path.c_str(), &status) == 0 &&
+      (status.st_mode & S_IROTH) != 0) {
+    findings.warn(
+        "configuration",
+        "everybody on this machine may read " + config.path + ", which has " + joined(secrets),
+        "chmod o-r " + config.path + ", or give secrets by environment variables only");
   }
   for (const FeedConfig& feed : config.feeds) {
     const auto schema = MessageSchema::load(feed.proto, feed.message);
@@ -209,8 +243,8 @@ int doctor(const Result<Config>& config, const DoctorOptions& options) {
   Findings findings;
   if (config.has_value()) {
     examine_configuration(*config, findings);
-    const auto database = examine_database(*config, findings);
-    examine_broker(*config, database.has_value() && database->schema.ok(), findings);
+    const bool catalogue = examine_database(*config, findings);
+    examine_broker(*config, catalogue, findings);
     examine_services(*config, findings);
   } else {
     findings.fail("configuration",

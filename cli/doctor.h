@@ -1,14 +1,12 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/config.h"
 #include "base/result.h"
-#include "storage/diagnosis.h"
 
 // Private to `feedvault doctor`: its findings, and the examinations that make them. None changes
 // anything.
@@ -45,11 +43,13 @@ class Findings {
   std::vector<Finding> all_;
 };
 
-/// Files that can be read by whom they should, ports that differ, .proto files that load.
+std::string joined(const std::vector<std::string>& words);  // "a, b"
+
+/// Secrets that not everybody can read, ports that differ, .proto files that load.
 void examine_configuration(const Config& config, Findings& findings);
 
-/// Account, schema, rights, durability, clock, disk. nullopt: there is no talking to it.
-std::optional<storage::Diagnosis> examine_database(const Config& config, Findings& findings);
+/// Account, schema, rights, durability, clock, disk. Whether the tables can be read.
+bool examine_database(const Config& config, Findings& findings);
 
 /// Connection, streams, monitoring, clock, disk. `catalogue`: whether the tables can be read, to be
 /// compared with the streams.

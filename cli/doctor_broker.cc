@@ -40,14 +40,6 @@ FeedFacts read_facts(nats::JetStream& jetstream,
   return facts;
 }
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) {
-    text += (text.empty() ? "" : ", ") + word;
-  }
-  return text;
-}
-
 /// Whether the stream is there and has our limits; says so when not.
 bool stream_is_ours(const std::string& check,
                     const Result<nats::StreamInfo>& stream,

@@ -2,6 +2,7 @@
 
 #include "cli/doctor.h"
 #include "cli/http_get.h"
+#include "storage/diagnosis.h"
 
 namespace feedvault::cli {
 namespace {
@@ -46,7 +47,7 @@ void examine_schema(const MysqlConfig& mysql,
 
 }  // namespace
 
-std::optional<storage::Diagnosis> examine_database(const Config& config, Findings& findings) {
+bool examine_database(const Config& config, Findings& findings) {
   const MysqlConfig& mysql = config.mysql;
   auto found = storage::diagnose(mysql);
   if (!found.has_value()) {
@@ -57,7 +58,7 @@ std::optional<storage::Diagnosis> examine_database(const Config& config, Finding
                             "; the database itself is made by the controller when it first starts"
                       : "start the database server at " + where_database_is(mysql) +
                             ", or correct [mysql] host and port in " + config.path);
-    return std::nullopt;
+    return false;
   }
   const storage::Diagnosis& diagnosis = *found;
   findings.ok("database", diagnosis.version + " at " + where_database_is(mysql));
@@ -80,7 +81,7 @@ std::optional<storage::Diagnosis> examine_database(const Config& config, Finding
   if (on_this_machine(mysql, diagnosis.host_name)) {
     examine_disk("database", diagnosis.data_folder, findings);
   }
-  return found.value();
+  return diagnosis.schema.ok();
 }
 
 }  // namespace feedvault::cli

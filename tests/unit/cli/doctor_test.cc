@@ -1,12 +1,56 @@
 #include "cli/doctor.h"
 
+#include <sys/stat.h>
+
 #include <gtest/gtest.h>
+
+#include "base/file.h"
+#include "tests/support/process.h"
 
 namespace feedvault::cli {
 namespace {
 
 constexpr std::int64_t kNow = 1'800'000'000'000'000;
 constexpr std::int64_t kSecond = 1'000'000;
+
+/// "ok: text" of every finding of that check, a line each.
+std::string found(const Config& config, const std::string& check) {
+  Findings findings;
+  examine_configuration(config, findings);
+  std::string text;
+  for (const Finding& finding : findings.all()) {
+    if (finding.check == check) {
+      text += (finding.grade == Grade::kOk     ? "ok: "
+               : finding.grade == Grade::kWarn ? "warn: "
+                                               : "fail: ") +
+              finding.text + "\n";
+    }
+  }
+  return text;
+}
+
+TEST(ExamineConfiguration, WarnsOfSecretsInAFileThatEverybodyMayRead) {
+  const testing::TempDir folder;
+  Config config;
+  config.path = folder.file("config.toml");
+  ASSERT_TRUE(replace_file(config.path, "").ok());
+  ASSERT_EQ(::chmod(config.path.c_str(), 0644), 0);
+  EXPECT_EQ(found(config, "configuration").find("warn"), std::string::npos);
+  config.mysql.password = "secret";
+  config.http.tokens = {"*:0123456789abcdef"};
+  ASSERT_EQ(::setenv("FEEDVAULT_HTTP_TOKENS", "*:0123456789abcdef", 1), 0);
+  EXPECT_NE(found(config, "configuration").find("which has [mysql] password\n"), std::string::npos)
+      << found(config, "configuration");
+  ASSERT_EQ(::setenv("FEEDVAULT_MYSQL_PASSWORD", "secret", 1), 0);
+  EXPECT_EQ(found(config, "configuration").find("warn"), std::string::npos);
+  ASSERT_EQ(::unsetenv("FEEDVAULT_MYSQL_PASSWORD"), 0);
+  ASSERT_EQ(::unsetenv("FEEDVAULT_HTTP_TOKENS"), 0);
+  EXPECT_NE(found(config, "configuration").find("which has [mysql] password, [http] tokens\n"),
+            std::string::npos)
+      << found(config, "configuration");
+  ASSERT_EQ(::chmod(config.path.c_str(), 0640), 0);
+  EXPECT_EQ(found(config, "configuration").find("warn"), std::string::npos);
+}
 
 TEST(JudgeClock, WhatTheRoundTripLeavesOpenIsNoDifference) {
   const Finding same = judge_clock("broker", kNow + 3 * kSecond, kNow, kNow + 5 * kSecond);
