@@ -62,38 +62,55 @@ std::vector<std::string> secrets_in_file(const Config& config) {
   return keys;
 }
 
-void examine_ports(const Config& config, Findings& findings) {
-  struct Listener {
-    const char* name;
-    const char* key;
-    std::uint16_t port;
+struct Listener {
+  const char* name;
+  const char* key;
+  std::uint16_t port;
+  std::string bind;  // empty: not known
+};
+
+/// What listens on this machine, as far as the configuration tells.
+std::vector<Listener> listeners_here(const Config& config) {
+  std::vector<Listener> listeners;
+  if (config.nats.servers.empty() && is_loopback(config.nats.host)) {
+    listeners.push_back({"broker", "[nats] port", config.nats.port, ""});
+    listeners.push_back({"monitoring", "[monitor] port", config.monitor.port, ""});
+  }
+  if (config.mysql.socket.empty() && is_loopback(config.mysql.host)) {
+    listeners.push_back({"database", "[mysql] port", config.mysql.port, ""});
+  }
+  listeners.push_back({"gateway", "[http] port", config.http.port, config.http.bind});
+  listeners.push_back(
+      {"controller", "[controller] port", config.controller.port, config.controller.bind});
+  return listeners;
+}
+
+/// Two addresses of this machine may have listeners on one port.
+bool clash(const Listener& a, const Listener& b) {
+  const auto on_all = [](const Listener& listener) {
+    return listener.bind.empty() || listener.bind == "0.0.0.0" || listener.bind == "::";
   };
-  const std::vector<Listener> listeners = {
-      {"broker", "[nats] port", config.nats.port},
-      {"monitoring", "[monitor] port", config.monitor.port},
-      {"database", "[mysql] port", config.mysql.port},
-      {"gateway", "[http] port", config.http.port},
-      {"controller", "[controller] port", config.controller.port}};
-  const bool one_machine = config.nats.servers.empty() && is_loopback(config.nats.host) &&
-                           (is_loopback(config.mysql.host) && config.mysql.socket.empty());
+  return a.port == b.port && (a.bind == b.bind || on_all(a) || on_all(b));
+}
+
+void examine_ports(const Config& config, Findings& findings) {
+  const std::vector<Listener> listeners = listeners_here(config);
   bool distinct = true;
-  for (std::size_t i = 0; one_machine && i < listeners.size(); ++i) {
+  std::string text;
+  for (std::size_t i = 0; i < listeners.size(); ++i) {
+    const Listener& one = listeners[i];
+    text += (text.empty() ? "" : ", ") + std::string(one.name) + " " + std::to_string(one.port);
     for (std::size_t j = i + 1; j < listeners.size(); ++j) {
-      if (listeners[i].port == listeners[j].port) {
+      if (clash(one, listeners[j])) {
         distinct = false;
         findings.fail("ports",
-                      std::string(listeners[i].name) + " and " + listeners[j].name +
-                          " are both to have port " + std::to_string(listeners[i].port),
+                      std::string(one.name) + " and " + listeners[j].name +
+                          " are both to have port " + std::to_string(one.port),
                       std::string("change ") + listeners[j].key + " in " + config.path);
       }
     }
   }
   if (distinct) {
-    std::string text;
-    for (const Listener& listener : listeners) {
-      text += (text.empty() ? "" : ", ") + std::string(listener.name) + " " +
-              std::to_string(listener.port);
-    }
     findings.ok("ports", text);
   }
 }

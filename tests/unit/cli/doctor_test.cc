@@ -52,6 +52,27 @@ TEST(ExamineConfiguration, WarnsOfSecretsInAFileThatEverybodyMayRead) {
   EXPECT_EQ(found(config, "configuration").find("warn"), std::string::npos);
 }
 
+TEST(ExaminePorts, ComparesWhatIsOnThisMachine) {
+  Config config;
+  EXPECT_TRUE(
+      found(config, "ports").starts_with("ok: broker 4222, monitoring 8222, database 3306"));
+  config.http.port = config.controller.port;
+  EXPECT_EQ(found(config, "ports"), "fail: gateway and controller are both to have port 8081\n");
+  // Wherever broker and database are.
+  config.nats.servers = {"nats://n1:8081", "nats://n2:8081"};
+  config.mysql.socket = "/run/mysqld.sock";
+  config.mysql.port = 8081;
+  EXPECT_EQ(found(config, "ports"), "fail: gateway and controller are both to have port 8081\n");
+  // Each on an address of its own.
+  config.http.bind = "192.0.2.1";
+  EXPECT_EQ(found(config, "ports"), "ok: gateway 8081, controller 8081\n");
+  config.controller.bind = "0.0.0.0";
+  EXPECT_EQ(found(config, "ports"), "fail: gateway and controller are both to have port 8081\n");
+  config.controller.port = 4222;
+  config.nats = NatsConfig();
+  EXPECT_EQ(found(config, "ports"), "fail: broker and controller are both to have port 4222\n");
+}
+
 TEST(JudgeClock, WhatTheRoundTripLeavesOpenIsNoDifference) {
   const Finding same = judge_clock("broker", kNow + 3 * kSecond, kNow, kNow + 5 * kSecond);
   EXPECT_EQ(same.grade, Grade::kOk);
