@@ -192,7 +192,8 @@ void add_quarantine(CLI::App& app, Invocation& chosen) {
 }
 
 int print(const std::string& text) {
-  return std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0 ? kExitOk : kExitProblem;
+  std::fputs(text.c_str(), stdout);
+  return finish_output(kExitOk);
 }
 
 void add_completion(CLI::App& app, Invocation& chosen) {

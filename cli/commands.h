@@ -83,6 +83,14 @@ int quarantine_requeue(const Config& config, const RequeueOptions& options);
 /// "feedvault: <what>: <status>" to stderr; the exit code that fits.
 int report(const std::string& what, const Status& problem);
 
+/// What writing to stdout failed with, as an exit code: a reader that is gone has seen enough, and
+/// anything else is said to stderr.
+int report_write(int error);
+
+/// Flushes stdout: `exit_code`, or kExitProblem, said to stderr, when what was printed could not be
+/// written.
+int finish_output(int exit_code);
+
 /// The feed of that name; when there is none, says so with the names that exist.
 const FeedConfig* find_feed(const Config& config, const std::string& name);
 

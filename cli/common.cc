@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include "cli/commands.h"
 #include "client/stream_service.h"
@@ -9,6 +11,15 @@ namespace feedvault::cli {
 int report(const std::string& what, const Status& problem) {
   std::fprintf(stderr, "feedvault: %s: %s\n", what.c_str(), problem.message().c_str());
   return problem.code() == StatusCode::kInvalidArgument ? kExitUsage : kExitProblem;
+}
+
+int report_write(int error) {
+  return error == EPIPE ? kExitOk : report("write", io_error(std::strerror(error)));
+}
+
+int finish_output(int exit_code) {
+  const int error = std::fflush(stdout) != 0 ? errno : std::ferror(stdout) != 0 ? EIO : 0;
+  return error != 0 && report_write(error) != kExitOk ? kExitProblem : exit_code;
 }
 
 const FeedConfig* find_feed(const Config& config, const std::string& name) {

@@ -273,7 +273,7 @@ int doctor(const Result<Config>& config, const DoctorOptions& options) {
   } else {
     print_findings(findings);
   }
-  return findings.count(Grade::kFail) == 0 ? kExitOk : kExitProblem;
+  return finish_output(findings.count(Grade::kFail) == 0 ? kExitOk : kExitProblem);
 }
 
 }  // namespace feedvault::cli

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <memory>
@@ -201,12 +202,13 @@ std::unique_ptr<Format> make_format(const std::string& name, const std::vector<F
   return std::make_unique<NdjsonFormat>();
 }
 
-/// False when nobody reads stdout any more.
-bool write_out(std::string& text) {
+/// 0, or errno when stdout takes no more.
+int write_out(std::string& text) {
   const bool written =
       std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  const int error = written ? 0 : errno;
   text.clear();
-  return written;
+  return error;
 }
 
 /// Decodes rows, leaves out what the filters do not want, and hands the rest to a format.
@@ -273,14 +275,15 @@ int print_range(storage::CatalogueReader& table,
       printer.add(row, out);
     }
     next = rows->back().seq + 1;
-    if (!write_out(out)) {
-      return kExitOk;  // whoever reads has seen enough
+    if (const int error = write_out(out); error != 0) {
+      progress.clear();
+      return report_write(error);
     }
     progress.show(std::min(next, range.last + 1) - range.first);
   }
   printer.format().end(out);
-  write_out(out);
-  return kExitOk;
+  const int error = write_out(out);
+  return error == 0 ? kExitOk : report_write(error);
 }
 
 }  // namespace

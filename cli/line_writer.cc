@@ -32,7 +32,7 @@ void LineWriter::finish() {
   changed_.notify_all();
 }
 
-bool LineWriter::run() {
+int LineWriter::run() {
   std::string batch;
   for (;;) {
     batch.clear();
@@ -42,23 +42,23 @@ bool LineWriter::run() {
         changed_.wait(mutex_);
       }
       if (lines_.empty()) {
-        return true;
+        return 0;
       }
       batch.swap(lines_);
     }
     changed_.notify_all();
-    if (!write_all(batch)) {
+    if (const int error = write_all(batch); error != 0) {
       {
         MutexLock lock(mutex_);
         broken_ = true;
       }
       changed_.notify_all();
-      return false;
+      return error;
     }
   }
 }
 
-bool LineWriter::write_all(const std::string& text) const {
+int LineWriter::write_all(const std::string& text) const {
   std::size_t done = 0;
   while (done < text.size()) {
     const ssize_t wrote = ::write(fd_, text.data() + done, text.size() - done);
@@ -66,11 +66,11 @@ bool LineWriter::write_all(const std::string& text) const {
       continue;
     }
     if (wrote < 0) {
-      return false;
+      return errno;
     }
     done += static_cast<std::size_t>(wrote);
   }
-  return true;
+  return 0;
 }
 
 }  // namespace feedvault::cli

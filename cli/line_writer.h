@@ -22,11 +22,11 @@ class LineWriter {
   /// No more lines; run() returns when all is written. Any thread.
   void finish();
 
-  /// Writes until finish(); false when the reader of the descriptor is gone.
-  bool run();
+  /// Writes until finish(): 0, or errno when the descriptor takes no more.
+  int run();
 
  private:
-  bool write_all(const std::string& text) const;
+  int write_all(const std::string& text) const;
 
   const int fd_;
   Mutex mutex_;

@@ -2,7 +2,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 
 #include <nlohmann/json.hpp>
 
@@ -80,11 +79,11 @@ int quarantine_list(const Config& config, const QuarantineListOptions& options) 
     for (const QuarantinedMessage& message : *messages) {
       std::printf("%s\n", dump(to_json(config, message)).c_str());
     }
-    return kExitOk;
+    return finish_output(kExitOk);
   }
   if (messages->empty()) {
     std::printf("The quarantine is empty.\n");
-    return kExitOk;
+    return finish_output(kExitOk);
   }
   std::printf(
       "%8s  %-12s %-27s %8s  %-11s %s\n", "ID", "FEED", "CAPTURED", "BYTES", "STATE", "REASON");
@@ -97,7 +96,7 @@ int quarantine_list(const Config& config, const QuarantineListOptions& options) 
                 message.state.c_str(),
                 printable(message.error).c_str());
   }
-  return kExitOk;
+  return finish_output(kExitOk);
 }
 
 int quarantine_show(const Config& config, std::uint64_t id) {
@@ -120,7 +119,7 @@ int quarantine_show(const Config& config, std::uint64_t id) {
   std::printf("reason      %s\n", printable(message->error, 2000).c_str());
   std::printf("data        %u bytes\n", message->size);
   print_hex(message->data);
-  return kExitOk;
+  return finish_output(kExitOk);
 }
 
 int quarantine_export(const Config& config, std::uint64_t id) {
@@ -130,7 +129,7 @@ int quarantine_export(const Config& config, std::uint64_t id) {
   }
   if (std::fwrite(message->data.data(), 1, message->data.size(), stdout) != message->data.size() ||
       std::fflush(stdout) != 0) {
-    return report("write", io_error(std::strerror(errno)));
+    return report_write(errno);
   }
   return kExitOk;
 }
@@ -167,7 +166,7 @@ int quarantine_requeue(const Config& config, const RequeueOptions& options) {
   }
   std::printf("%zu requested; the controller catalogues them, see feedvault quarantine list\n",
               requested);
-  return exit_code;
+  return finish_output(exit_code);
 }
 
 }  // namespace feedvault::cli

@@ -122,16 +122,16 @@ std::string redrawn(const std::string& block) {
 }
 
 /// In one system call where the system takes it whole, so that no end comes in the middle of a
-/// block. False when the reader is gone.
-bool write_block(std::string_view block) {
+/// block. 0, or errno when stdout takes no more.
+int write_block(std::string_view block) {
   while (!block.empty()) {
     const ssize_t written = ::write(STDOUT_FILENO, block.data(), block.size());
     if (written < 0 && errno != EINTR) {
-      return false;
+      return errno;
     }
     block.remove_prefix(written < 0 ? 0 : static_cast<std::size_t>(written));
   }
-  return true;
+  return 0;
 }
 
 int watch_status(const Config& config, const StatusOptions& options) {
@@ -139,22 +139,22 @@ int watch_status(const Config& config, const StatusOptions& options) {
   // At once: what is being asked need not answer.
   const SignalWatch end([] { ::_exit(kExitOk); });
   StatusReader reader(config);
-  if (terminal && !write_block("\033[2J")) {
-    return kExitOk;
-  }
-  for (SteadyTime next = std::chrono::steady_clock::now();;) {
+  int error = terminal ? write_block("\033[2J") : 0;
+  for (SteadyTime next = std::chrono::steady_clock::now(); error == 0;) {
     const StatusReport report = reader.take();
     const std::string time = format_rfc3339_us(Clock::system().unix_ns() / 1000);
     const std::string block = options.json ? as_json(report, time)
                                            : time.substr(0, 19) + "Z\n" + as_table(report) +
                                                  as_lines(report.problems) + "\n";
-    if (!write_block(terminal ? redrawn(block) : block)) {
-      return kExitOk;  // the reader has seen enough
+    error = write_block(terminal ? redrawn(block) : block);
+    if (error != 0) {
+      break;
     }
     next = std::max(next + std::chrono::seconds(options.interval_s),
                     SteadyTime(std::chrono::steady_clock::now()));
     std::this_thread::sleep_until(next);  // the interval; a signal ends the program meanwhile
   }
+  return report_write(error);
 }
 
 }  // namespace
@@ -168,9 +168,11 @@ int status(const Config& config, const StatusOptions& options) {
   std::this_thread::sleep_for(kRateInterval);  // a rate needs two looks
   const StatusReport report = reader.take();
   std::fputs((options.json ? as_json(report, "") : as_table(report)).c_str(), stdout);
-  std::fflush(stdout);  // in this order, also where both go to one file
+  const bool well = report.ready && report.problems.empty();
+  // In this order, also where both go to one file.
+  const int exit_code = finish_output(well ? kExitOk : kExitProblem);
   std::fputs(as_lines(report.problems).c_str(), stderr);
-  return report.ready && report.problems.empty() ? kExitOk : kExitProblem;
+  return exit_code;
 }
 
 }  // namespace feedvault::cli

@@ -94,12 +94,13 @@ int tail(const Config& config, const TailOptions& options) {
     return report("subscribe", subscribed);
   }
   const SignalWatch watch([&writer] { writer.finish(); });
-  if (writer.run()) {
+  const int error = writer.run();
+  if (error == 0) {
     // The callback is refused from now on, so draining ends at once.
     static_cast<void>((*service)->drain(2s));
   }
   service->reset();  // before what its callback uses
-  return kExitOk;
+  return error == 0 ? kExitOk : report_write(error);
 }
 
 }  // namespace feedvault::cli

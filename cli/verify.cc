@@ -236,11 +236,11 @@ int verdict(const FeedConfig& feed,
   }
   if (walk.findings.count() == 0) {
     std::printf("ok: no gap, and every message is the same in both\n");
-    return kExitOk;
+    return finish_output(kExitOk);
   }
   walk.findings.print();
   std::printf("WRONG: %s messages\n", text(walk.findings.count()).c_str());
-  return kExitProblem;
+  return finish_output(kExitProblem);
 }
 
 SeqRange overlap(const SeqRange& a, const SeqRange& b) {

@@ -167,6 +167,16 @@ TEST_F(CompletionTest, ExamplesUseWhatThereIs) {
   }
 }
 
+TEST_F(CompletionTest, WhatCannotBeWrittenIsAProblem) {
+  const Finished full = in_shell({"sh", "-c", "exec feedvault completion bash > /dev/full"});
+  EXPECT_EQ(full.exit_code, 1);
+  EXPECT_NE(full.output.find("feedvault: write: No space left"), std::string::npos) << full.output;
+  const Finished doctor = in_shell({"sh", "-c", "exec feedvault doctor > /dev/full"});
+  EXPECT_EQ(doctor.exit_code, 1);
+  EXPECT_NE(doctor.output.find("feedvault: write: No space left"), std::string::npos)
+      << doctor.output;
+}
+
 TEST_F(CompletionTest, TheManualPageHasEveryCommandAndOption) {
   const std::string page = testing::run({testing::built_program("feedvault"), "man"}).output;
   EXPECT_EQ(page, man_page(tree_, FEEDVAULT_VERSION));

@@ -206,6 +206,22 @@ TEST_F(StatusWatchTest, JsonIsAnObjectALineWithTheRateSinceTheOneBefore) {
   EXPECT_LT(first.at("time").get<std::string>(), second.at("time").get<std::string>());
 }
 
+TEST_F(StatusWatchTest, EndsWhenNobodyReadsAndSaysWhatElseEndsIt) {
+  const auto in_shell = [&](const std::string& end) {
+    return testing::run({"bash",
+                         "-c",
+                         "set -o pipefail; '" + testing::built_program("feedvault") +
+                             "' --config '" + config() + "' status --watch --interval 1 --json " +
+                             end});
+  };
+  const Finished read = in_shell("| head -n 1");
+  EXPECT_EQ(read.exit_code, 0) << read.output;
+  EXPECT_EQ(count(read.output, "\n"), 1U) << read.output;
+  const Finished full = in_shell("> /dev/full");
+  EXPECT_EQ(full.exit_code, 1) << full.output;
+  EXPECT_NE(full.output.find("feedvault: write: No space left"), std::string::npos) << full.output;
+}
+
 TEST_F(StatusWatchTest, RedrawsOnATerminalAndEndsWithCtrlC) {
   testing::Process::Options options = watch({});
   // Ctrl-C typed at a terminal, which python has in its library; it leaves our exit code as its

@@ -147,6 +147,19 @@ TEST_F(TailTest, AClosedPipeEndsItQuietly) {
   EXPECT_EQ(lines_of(finished.output).size(), 3U) << finished.output;
 }
 
+TEST_F(TailTest, WhatCannotBeWrittenEndsItWithOne) {
+  feed_.create();
+  feed_.publish(1, 3);
+  const auto finished =
+      testing::run({"sh",
+                    "-c",
+                    "exec '" + testing::built_program("feedvault") + "' --config '" + config() +
+                        "' tail events --from first > /dev/full"});
+  EXPECT_EQ(finished.exit_code, 1);
+  EXPECT_NE(finished.output.find("feedvault: write: No space left"), std::string::npos)
+      << finished.output;
+}
+
 TEST_F(TailTest, WrongUsageExitsWithTwoAndSaysWhatIsRight) {
   struct Case {
     std::vector<std::string> arguments;
