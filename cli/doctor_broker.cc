@@ -19,7 +19,7 @@ constexpr std::int64_t kHeaderRoom = 1024;
 struct FeedFacts {
   Result<nats::StreamInfo> ingest = unavailable("not asked");
   Result<nats::StreamInfo> published = unavailable("not asked");
-  std::optional<storage::FeedState> state;
+  Result<storage::FeedState> state = unavailable("not asked");  // kNotFound: it is not in there
 };
 
 FeedFacts read_facts(nats::JetStream& jetstream,
@@ -28,11 +28,12 @@ FeedFacts read_facts(nats::JetStream& jetstream,
   FeedFacts facts;
   facts.published = jetstream.stream_info(feed.feed_stream());
   if (table != nullptr) {
-    if (const auto summaries = table->feeds()) {
-      for (const storage::FeedSummary& summary : *summaries) {
-        if (summary.feed == feed.number) {
-          facts.state = summary.state;
-        }
+    const auto summaries = table->feeds();
+    facts.state = summaries.has_value() ? not_found(feed.name) : summaries.error();
+    for (const storage::FeedSummary& summary :
+         summaries.has_value() ? *summaries : std::vector<storage::FeedSummary>()) {
+      if (summary.feed == feed.number) {
+        facts.state = summary.state;
       }
     }
   }
@@ -110,6 +111,18 @@ void examine_feed(const Config& config,
                   alarm,
                   "restart feedvault-controller: it reads the stream again, drops what it has, and "
                   "notes what is gone in table Gaps");
+  }
+  if (table != nullptr && !facts.state.has_value()) {
+    well = false;
+    if (facts.state.error().code() == StatusCode::kNotFound) {
+      findings.warn(check,
+                    "the table does not know this feed: its streams are not compared with it",
+                    "start feedvault-controller, which enters it");
+    } else {
+      findings.warn(check,
+                    "its streams are not compared with the table: " + facts.state.error().message(),
+                    "see the database's log");
+    }
   }
   if (facts.published.has_value() && facts.state.has_value() &&
       facts.published->last_seq > facts.state->last_seq) {

@@ -180,6 +180,9 @@ TEST_F(DoctorTest, ComparesTheStreamsWithTheConfigurationAndTheTable) {
                                  .duplicate_window_ns = 100'000'000};
   ASSERT_TRUE(jetstream.create_stream(again).has_value());
   expect_finding("feed executions", "is not the stream that was read until sequence 3");
+
+  installation_.sql("DELETE FROM Feeds WHERE feed=2");
+  expect_finding("feed executions", "warn: the table does not know this feed");
 }
 
 /// The finding of that check in the output of `doctor --json`; null when there is none.
