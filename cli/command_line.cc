@@ -121,9 +121,16 @@ void add_doctor(CLI::App& app, Invocation& chosen) {
   CLI::App* command = app.add_subcommand(
       "doctor", "examine configuration, broker, database and services; exit code 0: no failure");
   command->add_flag("--json", options->json, "as one JSON object");
+  command
+      ->add_option("--gateway",
+                   options->gateway,
+                   "HOST:PORT of the gateway, where it is not at [http] bind and port")
+      ->type_name("ADDRESS")
+      ->take_last();
   command->footer(
       "Examples:\n"
       "  feedvault doctor\n"
+      "  feedvault doctor --gateway feeds.example.org:8080\n"
       "  feedvault doctor --json | jq '.checks[] | select(.result != \"ok\")'");
   command->callback([&chosen, options] {
     // What is wrong with the configuration is its first finding.

@@ -60,6 +60,7 @@ int status(const Config& config, const StatusOptions& options);
 /// remedy. kExitOk: nothing fails. A configuration that cannot be read is a failure like others.
 struct DoctorOptions {
   bool json = false;
+  std::string gateway;  // HOST:PORT, where it is not at [http] bind and port
 };
 int doctor(const Result<Config>& config, const DoctorOptions& options);
 

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/controller_health.h"
 #include "proto/message_schema.h"
 
 namespace feedvault::cli {
@@ -258,11 +259,21 @@ void examine_configuration(const Config& config, Findings& findings) {
 
 int doctor(const Result<Config>& config, const DoctorOptions& options) {
   Findings findings;
+  Place gateway;
+  if (!options.gateway.empty()) {
+    const auto given = parse_place(options.gateway);
+    if (!given.has_value()) {
+      return report("--gateway", given.error());
+    }
+    gateway = *given;
+  } else if (config.has_value()) {
+    gateway = {reachable_host(config->http.bind), config->http.port};
+  }
   if (config.has_value()) {
     examine_configuration(*config, findings);
     const bool catalogue = examine_database(*config, findings);
     examine_broker(*config, catalogue, findings);
-    examine_services(*config, findings);
+    examine_services(*config, gateway, findings);
   } else {
     findings.fail("configuration",
                   config.error().message(),

@@ -7,6 +7,7 @@
 
 #include "base/config.h"
 #include "base/result.h"
+#include "cli/http_get.h"
 
 // Private to `feedvault doctor`: its findings, and the examinations that make them. None changes
 // anything.
@@ -56,7 +57,7 @@ bool examine_database(const Config& config, Findings& findings);
 void examine_broker(const Config& config, bool catalogue, Findings& findings);
 
 /// Controller and gateway: whether they are what answers at their ports, and how they are.
-void examine_services(const Config& config, Findings& findings);
+void examine_services(const Config& config, const Place& gateway, Findings& findings);
 
 /// A clock that was asked between two looks at ours; Unix microseconds. What the round trip leaves
 /// open counts in its favour.

@@ -2,7 +2,6 @@
 
 #include "base/clock.h"
 #include "cli/doctor.h"
-#include "cli/http_get.h"
 #include "client/nats/jetstream.h"
 #include "controller/streams.h"
 #include "storage/catalogue_reader.h"

@@ -1,7 +1,6 @@
 #include <unistd.h>
 
 #include "cli/doctor.h"
-#include "cli/http_get.h"
 #include "storage/diagnosis.h"
 
 namespace feedvault::cli {

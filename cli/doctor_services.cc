@@ -2,7 +2,6 @@
 
 #include "cli/controller_health.h"
 #include "cli/doctor.h"
-#include "cli/http_get.h"
 
 namespace feedvault::cli {
 namespace {
@@ -45,9 +44,9 @@ void examine_controller(const Config& config, Findings& findings) {
   }
 }
 
-void examine_gateway(const Config& config, Findings& findings) {
-  const std::string place = place_of(reachable_host(config.http.bind), config.http.port);
-  const auto answer = http_get(reachable_host(config.http.bind), config.http.port, "/readyz", 5s);
+void examine_gateway(const Config& config, const Place& gateway, Findings& findings) {
+  const std::string place = place_of(gateway.host, gateway.port);
+  const auto answer = http_get(gateway.host, gateway.port, "/readyz", 5s);
   if (!answer.has_value() && answer.error().code() != StatusCode::kProtocol) {
     findings.warn("gateway",
                   answer.error().message(),
@@ -81,9 +80,9 @@ void examine_gateway(const Config& config, Findings& findings) {
 
 }  // namespace
 
-void examine_services(const Config& config, Findings& findings) {
+void examine_services(const Config& config, const Place& gateway, Findings& findings) {
   examine_controller(config, findings);
-  examine_gateway(config, findings);
+  examine_gateway(config, gateway, findings);
 }
 
 }  // namespace feedvault::cli

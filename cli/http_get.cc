@@ -60,9 +60,8 @@ Result<HttpAnswer> http_get(const std::string& host,
   std::string text;
   char buffer[4096];
   for (ssize_t got = 1; got != 0;) {
-    got = limit_call(fd.get(), SO_RCVTIMEO, deadline)
-              ? ::recv(fd.get(), buffer, sizeof(buffer), 0)
-              : -1;
+    got = limit_call(fd.get(), SO_RCVTIMEO, deadline) ? ::recv(fd.get(), buffer, sizeof(buffer), 0)
+                                                      : -1;
     if (got < 0 || text.size() > kAnswerBytesMax) {
       return unavailable(where + " does not answer in time");
     }
@@ -84,6 +83,26 @@ std::string place_of(const std::string& host, std::uint16_t port) {
   // An IPv6 address needs brackets before a port can follow.
   return (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" +
          std::to_string(port);
+}
+
+Result<Place> parse_place(const std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  Place place;
+  if (colon != std::string::npos) {
+    place.host = text.substr(0, colon);
+    const char* const end = text.data() + text.size();
+    const auto read = std::from_chars(text.data() + colon + 1, end, place.port);
+    place.port = read.ec == std::errc() && read.ptr == end ? place.port : 0;
+  }
+  if (place.host.starts_with('[') && place.host.ends_with(']')) {
+    place.host = place.host.substr(1, place.host.size() - 2);
+  } else if (place.host.find(':') != std::string::npos) {
+    place.host.clear();
+  }
+  if (place.host.empty() || place.port == 0) {
+    return invalid_argument("'" + text + "' is not HOST:PORT; write it like 127.0.0.1:8080");
+  }
+  return place;
 }
 
 }  // namespace feedvault::cli

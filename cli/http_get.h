@@ -24,4 +24,11 @@ Result<HttpAnswer> http_get(const std::string& host,
 /// "127.0.0.1:8080", "[::1]:8080".
 std::string place_of(const std::string& host, std::uint16_t port);
 
+/// What place_of() makes, taken apart; kInvalidArgument for anything else.
+struct Place {
+  std::string host;
+  std::uint16_t port = 0;
+};
+Result<Place> parse_place(const std::string& text);
+
 }  // namespace feedvault::cli

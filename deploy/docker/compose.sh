@@ -127,7 +127,11 @@ compose_exec() {
 
 docker_sql() { compose_exec database sh /feedvault/sql.sh "$@"; }
 
-docker_tool() { compose_exec controller feedvault "$@"; }
+# In the controller's container, where the gateway is another machine.
+docker_tool() {
+  [[ ${1:-} != doctor ]] || set -- doctor --gateway gateway:8080 "${@:2}"
+  compose_exec controller feedvault "$@"
+}
 
 docker_logs() {  # [NAME] [-f]
   [[ -t 1 ]] || set -- --no-color "$@"

@@ -109,6 +109,16 @@ TEST_F(DoctorTest, FindsAWholeInstallationWellAndNamesWhatIsAway) {
     EXPECT_EQ(finding("broker"), "ok");
   }
 
+  // Where the configuration does not say, one does.
+  const std::string gateway = "127.0.0.1:" + std::to_string(gateway_->port());
+  const Finished elsewhere = testing::run({testing::built_program("feedvault"),
+                                           "--config",
+                                           installation_.config_file(),
+                                           "doctor",
+                                           "--gateway",
+                                           gateway});
+  EXPECT_NE(elsewhere.output.find("ready at " + gateway), std::string::npos) << elsewhere.output;
+
   gateway_->kill_hard();
   expect_finding("gateway", "warn: nobody answers");
   installation_.controller("controller").kill_hard();
@@ -231,6 +241,9 @@ TEST(DoctorConfiguration, IsItsFirstFinding) {
             std::string::npos)
       << broken.output;
   EXPECT_EQ(run("--jsn").exit_code, 2);
+  const Finished nowhere = run("--gateway=nowhere");
+  EXPECT_EQ(nowhere.exit_code, 2) << nowhere.output;
+  EXPECT_NE(nowhere.output.find("'nowhere' is not HOST:PORT"), std::string::npos) << nowhere.output;
 }
 
 }  // namespace

@@ -56,5 +56,29 @@ TEST(PlaceOf, BracketsAnAddressWithColons) {
   EXPECT_EQ(place_of("gateway", 80), "gateway:80");
 }
 
+TEST(ParsePlace, TakesApartWhatPlaceOfMakes) {
+  for (const char* text : {"[::1]:8080", "127.0.0.1:8080", "gateway:80", "gateway:65535"}) {
+    const auto place = parse_place(text);
+    ASSERT_TRUE(place.has_value()) << text;
+    EXPECT_EQ(place_of(place->host, place->port), text);
+  }
+  EXPECT_EQ(parse_place("[::1]:8080")->host, "::1");
+  for (const char* text : {"",
+                           "gateway",
+                           "gateway:",
+                           ":8080",
+                           "[]:80",
+                           "::1:8080",
+                           "gateway:0",
+                           "gateway:65536",
+                           "gateway:80a",
+                           "gateway:-1",
+                           "http://gateway:80"}) {
+    const auto place = parse_place(text);
+    ASSERT_FALSE(place.has_value()) << text;
+    EXPECT_EQ(place.error().code(), StatusCode::kInvalidArgument) << text;
+  }
+}
+
 }  // namespace
 }  // namespace feedvault::cli
