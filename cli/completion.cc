@@ -59,15 +59,25 @@ std::string spaced(const std::vector<std::string>& words) {
 }
 
 /// Finds the command that is being completed: `command` becomes its path, `config` the arguments
-/// that name the configuration. bash and zsh; `words` is the line before the current word.
-std::string find_command(const CommandEntry& root, const std::string& words) {
-  return "  local command='' word='' previous=''\n"
+/// that name the configuration, `program` who is asked for names of feeds. bash and zsh; `words` is
+/// the line before the current word, as it was typed, and `first` its beginning. bash makes
+/// "--config=x" three words.
+std::string find_command(const CommandEntry& root,
+                         const std::string& words,
+                         const std::string& first) {
+  return "  local command='' word='' previous='' program=" + first +
+         "\n"
+         "  [[ $program != '~/'* ]] || program=$HOME${program#'~'}\n"
          "  local -a config\n"
          "  config=()\n"
          "  for word in " +
          words +
          "; do\n"
-         "    if [[ $previous == --config ]]; then\n"
+         "    [[ $word != '=' ]] || continue\n"
+         "    if [[ $word == --config=* ]]; then\n"
+         "      config=(--config \"${word#--config=}\")\n"
+         "    elif [[ $previous == --config ]]; then\n"
+         "      [[ $word != '~/'* ]] || word=$HOME${word#'~'}\n"
          "      config=(--config \"$word\")\n"
          "    else\n"
          "      case \"$command $word\" in\n"
@@ -134,15 +144,15 @@ std::string zsh_item(const std::string& name, const std::string& description) {
 std::string bash_completion(const CommandEntry& root) {
   const std::string function = "_" + root.name;
   const Offers offers = {
-      "mapfile -t COMPREPLY < <(compgen -W \"$(\"${COMP_WORDS[0]}\" \"${config[@]}\" complete "
-      "feeds "
+      "mapfile -t COMPREPLY < <(compgen -W \"$(\"$program\" \"${config[@]}\" complete feeds "
       "2>/dev/null)\" -- \"$current\")",
       "compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- \"$current\")",
       bash_choices};
   std::string text = "# bash completion for " + root.name + ", made by `" + root.name +
                      " completion bash`\n" + function +
-                     "() {\n  local current=${COMP_WORDS[COMP_CWORD]} offers=''\n" +
-                     find_command(root, "\"${COMP_WORDS[@]:1:COMP_CWORD-1}\"") +
+                     "() {\n  local current=${COMP_WORDS[COMP_CWORD]} offers=''\n"
+                     "  [[ $current != '=' ]] || current=''  # --feed=<TAB>\n" +
+                     find_command(root, "\"${COMP_WORDS[@]:1:COMP_CWORD-1}\"", "${COMP_WORDS[0]}") +
                      value_cases(root, offers) + "  case $command in\n";
   for (const CommandEntry* command : flatten(root)) {
     std::vector<std::string> words;
@@ -163,7 +173,7 @@ std::string bash_completion(const CommandEntry& root) {
     if (takes_feed(*command)) {
       text +=
           "      [[ $current == -* ]] ||\n"
-          "        offers=$(\"${COMP_WORDS[0]}\" \"${config[@]}\" complete feeds 2>/dev/null)\n";
+          "        offers=$(\"$program\" \"${config[@]}\" complete feeds 2>/dev/null)\n";
     }
     text += "      ;;\n";
   }
@@ -178,9 +188,10 @@ std::string bash_completion(const CommandEntry& root) {
 std::string zsh_completion(const CommandEntry& root) {
   const std::string function = "_" + root.name;
   const std::string feeds =
-      "compadd -- ${(f)\"$(\"${words[1]}\" \"${config[@]}\" complete feeds 2>/dev/null)\"}";
+      "compadd -- ${(f)\"$(\"$program\" \"${config[@]}\" complete feeds 2>/dev/null)\"}";
   std::string text = "#compdef " + root.name + "\n# made by `" + root.name + " completion zsh`\n" +
-                     function + "() {\n" + find_command(root, "\"${(@)words[2,CURRENT-1]}\"") +
+                     function + "() {\n" +
+                     find_command(root, "\"${(@)words[2,CURRENT-1]}\"", "${words[1]}") +
                      value_cases(root, {feeds, "_files", zsh_choices}) +
                      "  local -a flags subcommands\n  flags=() subcommands=()\n"
                      "  case $command in\n";
@@ -239,8 +250,21 @@ std::string fish_completion(const CommandEntry& root) {
                      "    test \"$path\" = \"$argv[1]\"\n"
                      "end\n"
                      "function " +
-                     feeds + " -d 'Names of the configured feeds'\n" + "    " + root.name +
-                     " complete feeds 2>/dev/null\nend\n"
+                     feeds +
+                     " -d 'Names of the configured feeds'\n"
+                     "    set -l line\n"
+                     "    for word in (commandline -opc)\n"
+                     "        string match -q -- '~/*' $word; and set word $HOME(string sub -s 2 "
+                     "-- $word)\n"
+                     "        set -a line $word\n"
+                     "    end\n"
+                     "    set -l config (string replace -f -- --config= '' $line)[-1]\n"
+                     "    if set -l at (contains -i -- --config $line[1..-2])\n"
+                     "        set config $line[(math $at + 1)]\n"
+                     "    end\n"
+                     "    set -q config[1]; and set config --config $config\n"
+                     "    $line[1] $config complete feeds 2>/dev/null\n"
+                     "end\n"
                      "complete -c " +
                      root.name + " -f\n";
   for (const CommandEntry* command : flatten(root)) {

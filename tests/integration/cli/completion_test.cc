@@ -1,5 +1,6 @@
 // `feedvault completion` in the shells themselves, --help, and the manual page. No servers.
 
+#include <filesystem>
 #include <set>
 #include <sstream>
 
@@ -46,20 +47,39 @@ class CompletionTest : public ::testing::Test {
                          {"HOME", folder_.path()}});
   }
 
-  /// What bash offers behind `line`; its last word is the one being typed.
-  Words in_bash(const std::vector<std::string>& line) const {
-    std::string words;
+  /// What bash offers behind `program` and `line`, whose last word is the one being typed; and what
+  /// it complains of, which would be seen in the middle of the line.
+  Words in_bash(const std::vector<std::string>& line,
+                const std::string& program = "feedvault") const {
+    std::string words = " '" + program + "'";
     for (const std::string& word : line) {
       words += " '" + word + "'";
     }
     const Finished finished =
         in_shell({"bash",
                   "-c",
-                  "source <(feedvault completion bash); COMP_WORDS=(feedvault" + words +
+                  // Works while a word is completed only.
+                  "compopt() { :; }; source <(feedvault completion bash); COMP_WORDS=(" + words +
                       "); COMP_CWORD=" + std::to_string(line.size()) +
-                      "; _feedvault 2>/dev/null; printf '%s\n' \"${COMPREPLY[@]}\""});
+                      "; _feedvault; printf '%s\n' \"${COMPREPLY[@]}\""});
     EXPECT_EQ(finished.exit_code, 0) << finished.output;
     return words_of(finished.output);
+  }
+
+  /// The same of zsh. Its completion works in an interactive shell only; compadd and _describe
+  /// stand in for it.
+  std::string in_zsh(const std::string& lines) const {
+    const Finished finished =
+        in_shell({"zsh",
+                  "-f",
+                  "-c",
+                  "compdef() { }; compadd() { shift; print -l -- \"$@\" }\n"
+                  "_describe() { print -l -- ${(P)${@[-1]}} }\n"
+                  "source <(feedvault completion zsh) || exit 3\n"
+                  "offer() { words=(\"$@\"); CURRENT=$#words; _feedvault }\n" +
+                      lines});
+    EXPECT_EQ(finished.exit_code, 0) << finished.output;
+    return finished.output;
   }
 
   /// The same of fish, which gives descriptions, too: "tail<TAB>print ...".
@@ -104,22 +124,47 @@ TEST_F(CompletionTest, FishOffersTheSame) {
 }
 
 TEST_F(CompletionTest, ZshCanReadItsScript) {
-  // Its completion works in an interactive shell only; compadd and _describe stand in for it.
-  const Finished finished =
-      in_shell({"zsh",
-                "-f",
-                "-c",
-                "compdef() { }; compadd() { shift; print -l -- \"$@\" }\n"
-                "_describe() { print -l -- ${(P)${@[-1]}} }\n"
-                "source <(feedvault completion zsh) || exit 3\n"
-                "offer() { words=(feedvault \"$@\"); CURRENT=$#words; _feedvault }\n"
-                "offer quarantine ''; offer tail ''; offer history events --format ''"});
-  EXPECT_EQ(finished.exit_code, 0) << finished.output;
-  const Words offered = words_of(finished.output);
+  const std::string output = in_zsh(
+      "offer feedvault quarantine ''; offer feedvault tail ''; "
+      "offer feedvault history events --format ''");
+  const Words offered = words_of(output);
   for (const char* word : {"executions", "ndjson", "table", "--from:new,"}) {
-    EXPECT_TRUE(offered.contains(word)) << word << "\n" << finished.output;
+    EXPECT_TRUE(offered.contains(word)) << word << "\n" << output;
   }
-  EXPECT_NE(finished.output.find("requeue:try again"), std::string::npos) << finished.output;
+  EXPECT_NE(output.find("requeue:try again"), std::string::npos) << output;
+}
+
+TEST_F(CompletionTest, FeedsAreThoseOfTheConfigurationThatTheLineNames) {
+  const Words feeds = {"events", "executions"};
+  const std::string there = folder_.file("config.toml");
+  const std::string none = folder_.file("none.toml");
+  std::filesystem::create_symlink(testing::built_program("feedvault"), folder_.file("tool"));
+  // HOME is the folder. bash makes "--config=x" three words.
+  EXPECT_EQ(in_bash({"--config", "=", there, "verify", ""}), feeds);
+  EXPECT_EQ(in_bash({"--config", "=", none, "verify", ""}), Words{});
+  EXPECT_EQ(in_bash({"--config=" + none, "verify", ""}), Words{});
+  EXPECT_EQ(in_bash({"--config", "~/config.toml", "tail", ""}), feeds);
+  EXPECT_EQ(in_bash({"tail", ""}, "~/tool"), feeds);
+  EXPECT_EQ(in_bash({"quarantine", "list", "--feed", "="}, "~/tool"), feeds);
+
+  const auto zsh_feeds = [&](const std::string& line) {
+    Words offered;
+    for (const std::string& word : words_of(in_zsh("offer " + line))) {
+      if (feeds.contains(word)) {
+        offered.insert(word);
+      }
+    }
+    return offered;
+  };
+  EXPECT_EQ(zsh_feeds("feedvault --config=" + there + " verify ''"), feeds);
+  EXPECT_EQ(zsh_feeds("feedvault --config=" + none + " verify ''"), Words{});
+  EXPECT_EQ(zsh_feeds("feedvault --config '~/config.toml' verify ''"), feeds);
+  EXPECT_EQ(zsh_feeds("'~/tool' verify ''"), feeds);
+
+  EXPECT_EQ(in_fish("feedvault --config=" + there + " verify "), feeds);
+  EXPECT_EQ(in_fish("feedvault --config=" + none + " verify "), Words{});
+  EXPECT_EQ(in_fish("feedvault --config " + none + " verify "), Words{});
+  EXPECT_EQ(in_fish("feedvault --config ~/config.toml verify "), feeds);
 }
 
 TEST_F(CompletionTest, EveryCommandIsInEachScriptAndHasExamplesInItsHelp) {
