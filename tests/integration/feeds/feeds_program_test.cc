@@ -117,7 +117,8 @@ TEST_F(FeedsProgram, PublishesBothFeedsPlainly) {
   const auto finished = run({"--count", "500", "--seed", "9"});
   EXPECT_EQ(finished.exit_code, 0) << finished.output;
   EXPECT_THAT(finished.output, HasSubstr("sent=1000 acknowledged=0"));
-  ASSERT_TRUE(eventually([&] { return stored_count("EXECUTIONS") == 500; }));
+  ASSERT_TRUE(eventually(
+      [&] { return stored_count("EVENTS") == 500 && stored_count("EXECUTIONS") == 500; }));
   expect_stored("EVENTS", "events", 9, 500, /*with_ids=*/false);
   expect_stored("EXECUTIONS", "executions", 9, 500, /*with_ids=*/false);
 }
