@@ -1,6 +1,5 @@
 #include "broker/index_lock.h"
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -18,6 +17,17 @@ void work_for(std::chrono::microseconds time) {
   for (const auto end = SteadyClock::now() + time; SteadyClock::now() < end;) {
   }
 }
+
+/// How often others had more than a few turns while one thread waited for the lock. By the lock's
+/// rules never; but the system may take the processor away right before a thread waits.
+class LongWaits {
+ public:
+  void note(int turns) { count_ += turns > 20 ? 1 : 0; }
+  bool are_rare() const { return count_ <= 5; }
+
+ private:
+  int count_ = 0;
+};
 
 TEST(IndexLock, KeepsReadersAndWritersApart) {
   IndexLock lock(2);
@@ -48,7 +58,7 @@ TEST(IndexLock, KeepsReadersAndWritersApart) {
 }
 
 // Clients on two loops that subscribe without end, and one that publishes on a third. (With
-// plain mutexes a thousand writers went before the reader now and then.)
+// plain mutexes hundreds of writers went before the reader once in a hundred times.)
 TEST(IndexLock, AReaderWaitsForAWriterOrTwoHoweverManyComeAgain) {
   constexpr std::size_t kWriters = 2;
   IndexLock lock(kWriters + 1);
@@ -67,12 +77,12 @@ TEST(IndexLock, AReaderWaitsForAWriterOrTwoHoweverManyComeAgain) {
       }
     });
   }
-  int most = 0;
+  LongWaits long_waits;
   for (const auto end = SteadyClock::now() + std::chrono::milliseconds(800);
-       SteadyClock::now() < end;) {
+       SteadyClock::now() < end || writes <= 100;) {
     const int before = writes;
     lock.lock_read(kWriters);
-    most = std::max(most, writes - before);
+    long_waits.note(writes - before);
     lock.unlock_read(kWriters);
     work_for(std::chrono::microseconds(20));
   }
@@ -80,10 +90,7 @@ TEST(IndexLock, AReaderWaitsForAWriterOrTwoHoweverManyComeAgain) {
   for (std::thread& writer : writers) {
     writer.join();
   }
-  // Two by the lock's rules; more only where the system takes the processor away from this thread
-  // before it waits.
-  EXPECT_LE(most, 200);
-  EXPECT_GT(writes, 100);
+  EXPECT_TRUE(long_waits.are_rare());
 }
 
 TEST(IndexLock, AWriterIsNotStarvedByAReaderThatComesAgainAtOnce) {
@@ -98,17 +105,17 @@ TEST(IndexLock, AWriterIsNotStarvedByAReaderThatComesAgainAtOnce) {
       lock.unlock_read(0);
     }
   });
-  int most = 0;
+  LongWaits long_waits;
   for (const auto end = SteadyClock::now() + std::chrono::milliseconds(300);
-       SteadyClock::now() < end;) {
+       SteadyClock::now() < end || reads <= 100;) {
     const int before = reads;
     lock.lock_write();
-    most = std::max(most, reads - before);
+    long_waits.note(reads - before);
     lock.unlock_write();
   }
   stop = true;
   reader.join();
-  EXPECT_LE(most, 40);
+  EXPECT_TRUE(long_waits.are_rare());
 }
 
 }  // namespace
