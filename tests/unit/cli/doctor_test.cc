@@ -35,6 +35,8 @@ TEST(ExamineConfiguration, WarnsOfSecretsInAFileThatEverybodyMayRead) {
   config.path = folder.file("config.toml");
   ASSERT_TRUE(replace_file(config.path, "").ok());
   ASSERT_EQ(::chmod(config.path.c_str(), 0644), 0);
+  // Whatever who runs the tests has set.
+  ASSERT_EQ(::unsetenv("FEEDVAULT_MYSQL_PASSWORD"), 0);
   EXPECT_EQ(found(config, "configuration").find("warn"), std::string::npos);
   config.mysql.password = "secret";
   config.http.tokens = {"*:0123456789abcdef"};
