@@ -10,12 +10,17 @@
 namespace feedvault::gateway {
 namespace {
 
-// EventSource waits so long before it comes back; its own choice would be some seconds.
-constexpr const char* kGreeting = "retry: 1000\n\n";
 constexpr const char* kFarewell = ": it ends here; come back with the last id\n\n";
 
-Piece piece(const char* text) {
-  return std::make_shared<const std::string>(text);
+Piece piece(std::string text) {
+  return std::make_shared<const std::string>(std::move(text));
+}
+
+// An id without data is no event, but EventSource remembers it (HTML, 9.2.6): who is cut off before
+// the first message comes back to where this stream begins, and not to what is new by then. `retry`
+// is how long it waits before that; its own choice would be some seconds.
+Piece greeting(const std::string& feed, std::uint64_t last) {
+  return piece("id: " + feed + ":" + std::to_string(last) + "\nretry: 1000\n\n");
 }
 
 }  // namespace
@@ -60,15 +65,14 @@ Piece LiveStream::heartbeat() {
 }
 
 BodyStream::State LiveStream::take(std::vector<Piece>& pieces) {
-  static const Piece greeting = piece(kGreeting);
   static const Piece farewell = piece(kFarewell);
+  if (!std::exchange(greeted_, true)) {
+    pieces.push_back(greeting(feed_.feed().name(), join_.last()));
+    return State::kMore;
+  }
   if (finishing_) {
     pieces.push_back(farewell);
     return State::kEnd;
-  }
-  if (!std::exchange(greeted_, true)) {
-    pieces.push_back(greeting);
-    return State::kMore;
   }
   for (;;) {
     if (!take_page(pieces)) {
@@ -108,7 +112,7 @@ BodyStream::State LiveStream::take(std::vector<Piece>& pieces) {
         const SeqRange gap = join_.gap();
         std::string event;
         MessageWriter(feed_.feed()).append_gap_event(gap.first, gap.last, event);
-        pieces.push_back(std::make_shared<const std::string>(std::move(event)));
+        pieces.push_back(piece(std::move(event)));
         feed_.lost(gap.last - gap.first + 1);
         join_.pass_gap();
         return State::kMore;
@@ -155,7 +159,7 @@ bool LiveStream::take_page(std::vector<Piece>& pieces) {
   feed_.sent(delivered);
   if (delivered > 0) {
     page->text.resize(delivered_bytes);
-    pieces.push_back(std::make_shared<const std::string>(std::move(page->text)));
+    pieces.push_back(piece(std::move(page->text)));
   }
   return true;
 }

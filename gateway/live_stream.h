@@ -18,8 +18,9 @@ namespace feedvault::gateway {
 
 /// One live reader's body: server-sent events from a position on, out of the feed's ring, or, while
 /// the ring does not reach back that far, out of the table by pages. FeedJoin decides which, so
-/// that nothing is missed or comes twice; what neither has is told by an event `gap`. Holds no more
-/// than one page; a reader that is slow falls back to the table by itself.
+/// that nothing is missed or comes twice; what neither has is told by an event `gap`. Begins with
+/// its start as an id, for readers that are cut off before the first event. Holds no more than one
+/// page; a reader that is slow falls back to the table by itself.
 class LiveStream final : public BodyStream, public std::enable_shared_from_this<LiveStream> {
  public:
   /// Events behind `last`. `feed` and `pool` must outlive it.

@@ -138,8 +138,8 @@ std::size_t EventReaders::take_events(Reader& reader, std::string_view bytes) {
 
 void EventReaders::take_event(Reader& reader, std::string_view text) {
   const std::size_t begin = text.find(kId);
-  if (begin == std::string_view::npos) {
-    return;  // a comment, or how long to wait before coming back
+  if (begin == std::string_view::npos || text.find("\ndata: ", begin) == std::string_view::npos) {
+    return;  // a comment, or what comes first: an id and how long to wait before coming back
   }
   const auto seq = number_behind<std::uint64_t>(text, kId);
   if (first_ == 0) {

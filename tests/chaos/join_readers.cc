@@ -151,10 +151,12 @@ void SseReader::read_one_connection(std::string& last_id) {
   }
   while (!gives_up_.stop_requested()) {
     const auto event = reader.next();
+    if (!reader.last_id().empty()) {
+      last_id = reader.last_id();
+    }
     if (!event) {
       return;
     }
-    last_id = event->id;
     if (!event->event.empty()) {
       complain(event->event + " " + event->data);
       continue;

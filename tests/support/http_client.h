@@ -69,7 +69,7 @@ struct SentEvent {
   std::string data;
 };
 
-/// Reads events as a browser does, and remembers the last id.
+/// Reads events as a browser does, and remembers the last id, also one that came without data.
 class EventReader {
  public:
   EventReader(std::uint16_t port,

@@ -69,10 +69,12 @@ class Browser {
       }
       while (!gives_up_ && !done_) {
         const auto event = reader.next();
+        if (!reader.last_id().empty()) {
+          last = reader.last_id();
+        }
         if (!event) {
           break;
         }
-        last = reader.last_id();
         MutexLock lock(mutex_);
         received_.push_back(json::parse(event->data));
         done_ = received_.size() >= wanted_;
@@ -179,6 +181,31 @@ TEST_F(GatewayLive, StartsWhereItIsTold) {
   EXPECT_EQ(fresh.head().header("feedvault-start"), "events:41");
   publish(3);
   EXPECT_EQ(read(fresh, 3), range(41, 43));
+}
+
+/// A connection from `new` ends before its first message: the next one begins where it did.
+TEST_F(GatewayLive, WhoIsCutOffBeforeTheFirstMessageMissesNothing) {
+  const std::string live = "/feeds/events/live";
+  for (const bool orderly : {false, true}) {
+    const std::uint64_t last = events().producer.sent_count();
+    const std::string start = "events:" + std::to_string(last + 1);
+    ASSERT_TRUE(eventually([&] {
+      return http_request(gateway_->port(), "HEAD", live).header("feedvault-start") == start;
+    }));
+    EventReader reader(gateway_->port(), live);
+    ASSERT_EQ(reader.head().header("feedvault-start"), start);
+    if (orderly) {
+      EXPECT_EQ(gateway_->terminate(), 0);
+    } else {
+      gateway_->kill_hard();
+    }
+    EXPECT_FALSE(reader.next().has_value());
+    EXPECT_EQ(reader.last_id(), "events:" + std::to_string(last));
+    publish(3);
+    gateway_->start();
+    EventReader again(gateway_->port(), live, {"Last-Event-ID: " + reader.last_id()});
+    EXPECT_EQ(read(again, 3), range(last + 1, last + 3));
+  }
 }
 
 TEST_F(GatewayLive, WhatItSendsIsTheTable) {
