@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -93,7 +94,7 @@ class Totals : public feedvault::PositionStore {
       return run("ROLLBACK");
     }
     return run("INSERT INTO totals VALUES (" + quoted(trade.symbol()) + ", 1, " +
-               std::to_string(trade.quantity()) +
+               number(trade.quantity()) +
                ") ON DUPLICATE KEY UPDATE trades = trades + 1, volume = volume + VALUES(volume)") &&
            run("REPLACE INTO positions VALUES (" + quoted(position.feed) + ", " +
                std::to_string(position.seq) + ")") &&
@@ -117,6 +118,14 @@ class Totals : public feedvault::PositionStore {
 
   bool run(const std::string& sql) { return mysql_query(mysql_.get(), sql.c_str()) == 0; }
 
+  /// All digits that a float has, of the smallest one, too. What is no number counts as 0: SQL has
+  /// no word for it.
+  static std::string number(float value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.9g", std::isfinite(value) ? double{value} : 0.0);
+    return text;
+  }
+
   std::string quoted(const std::string& text) {
     std::string escaped(2 * text.size() + 1, '\0');
     escaped.resize(
@@ -126,7 +135,7 @@ class Totals : public feedvault::PositionStore {
 
   /// Why it failed. The connection ends, and its transaction with it.
   std::string give_up() {
-    const std::string why = mysql_error(mysql_.get());
+    std::string why = mysql_error(mysql_.get());
     mysql_.reset();
     return why;
   }
@@ -184,8 +193,16 @@ int main(int argc, char** argv) {
       return 0;
     }
   }
-  int signal = 0;
-  sigwait(&signals, &signal);
+  const timespec second{.tv_sec = 1, .tv_nsec = 0};
+  while (sigtimedwait(&signals, nullptr, &second) < 0) {
+    if (!(*service)->running(options.feed)) {
+      // Whoever watches us may start us again; waiting for a signal would hide it.
+      std::fprintf(stderr,
+                   "the message behind %s cannot be dealt with\n",
+                   (*service)->position(options.feed).to_string().c_str());
+      return 1;
+    }
+  }
   stopping = true;
   static_cast<void>((*service)->drain(5s));  // what is left comes at the next start
   return 0;

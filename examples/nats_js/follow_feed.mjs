@@ -7,7 +7,9 @@
 // acknowledgement was lost, comes again. Positions make it exactly once: m.seq is 1, 2, 3 ... without
 // gaps, the file's last line has the last one that was dealt with, and what is not above it is known.
 
-import { appendFileSync, existsSync, readFileSync, truncateSync } from "node:fs";
+import {
+  appendFileSync, closeSync, existsSync, fstatSync, ftruncateSync, openSync, readSync,
+} from "node:fs";
 import { setTimeout as wait } from "node:timers/promises";
 import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, nanos } from "@nats-io/transport-node";
@@ -18,17 +20,31 @@ if (!file) {
   process.exit(2);
 }
 const DURABLE = "follow_feed";
+const PATIENCE = 60; // times 100 ms: longer than ack_wait, after which what is missing comes again
 
 /** The last message that the file holds whole; 0 when there is none. */
 function lastWritten() {
   if (!existsSync(file)) {
     return 0;
   }
-  const bytes = readFileSync(file);
-  const whole = bytes.lastIndexOf(10) + 1;
-  truncateSync(file, whole); // a line that a crash cut off
-  const lines = bytes.toString("utf8", 0, whole).trimEnd().split("\n");
-  return lines.at(-1) === "" ? 0 : JSON.parse(lines.at(-1)).seq;
+  const handle = openSync(file, "r+");
+  try {
+    const { size } = fstatSync(handle);
+    // From the end, because the file may be of any size: as much as holds a whole line.
+    for (let length = 65_536; ; length *= 2) {
+      const from = Math.max(0, size - length);
+      const bytes = Buffer.alloc(size - from);
+      readSync(handle, bytes, 0, bytes.length, from);
+      const end = bytes.lastIndexOf("\n");
+      const begin = bytes.subarray(0, Math.max(0, end)).lastIndexOf("\n") + 1;
+      if (from === 0 || begin > 0) {
+        ftruncateSync(handle, from + end + 1); // a line that a crash cut off
+        return end < 0 ? 0 : JSON.parse(bytes.toString("utf8", begin, end)).seq;
+      }
+    }
+  } finally {
+    closeSync(handle);
+  }
 }
 
 /** Reads until something is wrong: then the caller begins again, with a new look at everything. */
@@ -59,9 +75,14 @@ async function follow(connection) {
     });
   }
   const consumer = await jetstream(connection).consumers.get(stream, DURABLE);
-  const messages = await consumer.consume({ max_messages: 100 });
+  // Without the last option it would wait for ever for a consumer that somebody has deleted.
+  const messages = await consumer.consume({ max_messages: 100, abort_on_missing_resource: true });
   for await (const message of messages) {
     if (message.seq > last + 1) {
+      if (message.info.deliveryCount > PATIENCE) {
+        await manager.consumers.delete(stream, DURABLE); // the next one starts at last + 1
+        throw new Error(`${last + 1} does not come`); // the stream may have forgotten it
+      }
       message.nak(100); // something before it comes again first, and then this
       continue;
     }

@@ -5,7 +5,9 @@
 // The file is its own position: every line holds its message's seq, and a line that a crash cut off is
 // removed before reading goes on behind the last whole one. Node 18 and later; nothing else.
 
-import { appendFileSync, existsSync, readFileSync, truncateSync } from "node:fs";
+import {
+  appendFileSync, closeSync, existsSync, fstatSync, ftruncateSync, openSync, readSync,
+} from "node:fs";
 import { setTimeout as wait } from "node:timers/promises";
 
 const [url, file] = process.argv.slice(2);
@@ -20,11 +22,24 @@ function lastWritten() {
   if (!existsSync(file)) {
     return 0;
   }
-  const bytes = readFileSync(file);
-  const whole = bytes.lastIndexOf(10) + 1;
-  truncateSync(file, whole);
-  const lines = bytes.toString("utf8", 0, whole).trimEnd().split("\n");
-  return lines.at(-1) === "" ? 0 : JSON.parse(lines.at(-1)).seq;
+  const handle = openSync(file, "r+");
+  try {
+    const { size } = fstatSync(handle);
+    // From the end, because the file may be of any size: as much as holds a whole line.
+    for (let length = 65_536; ; length *= 2) {
+      const from = Math.max(0, size - length);
+      const bytes = Buffer.alloc(size - from);
+      readSync(handle, bytes, 0, bytes.length, from);
+      const end = bytes.lastIndexOf("\n");
+      const begin = bytes.subarray(0, Math.max(0, end)).lastIndexOf("\n") + 1;
+      if (from === 0 || begin > 0) {
+        ftruncateSync(handle, from + end + 1); // a line that a crash cut off
+        return end < 0 ? 0 : JSON.parse(bytes.toString("utf8", begin, end)).seq;
+      }
+    }
+  } finally {
+    closeSync(handle);
+  }
 }
 
 /** Server-sent events, as objects of their fields, until the connection ends. */
@@ -66,7 +81,7 @@ for (;;) {
   try {
     for await (const event of eventsBehind(lastWritten())) {
       if (event.data === undefined) {
-        continue; // a comment
+        continue; // a comment, or where it begins
       }
       const data = JSON.parse(event.data);
       if (event.event === "gap") {

@@ -1,5 +1,6 @@
 // Every example, run as its first lines say, while it and the servers are killed.
 
+#include <algorithm>
 #include <csignal>
 #include <functional>
 #include <optional>
@@ -9,6 +10,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "client/nats/connection.h"
+#include "client/nats/jetstream.h"
+#include "proto/execution.pb.h"
 #include "tests/integration/gateway/gateway_process.h"
 #include "tests/support/installation.h"
 
@@ -85,6 +89,13 @@ class Examples : public ::testing::Test {
     EXPECT_TRUE(process_->wait_for_exit(30s).has_value());
   }
 
+  std::unique_ptr<nats::Connection> connect() {
+    auto connection =
+        nats::Connection::open(installation_.config().nats, {.name = "test", .on_state = nullptr});
+    EXPECT_TRUE(connection.has_value());
+    return std::move(connection).value();
+  }
+
   /// seq of every whole line of a file of JSON.
   static std::vector<std::uint64_t> seqs_in(const std::string& path) {
     const auto text = read_file(path);
@@ -138,7 +149,16 @@ TEST_F(Examples, Cpp) {
   installation_.database().kill_hard();
   installation_.database().start();
   publish(50);
+  execution least;
+  ASSERT_TRUE(least.ParseFromString(installation_.executions().producer.fresh_payload()));
+  least.set_symbol("LEAST");
+  least.set_quantity(1e-7F);
+  installation_.executions().producer.publish(least.SerializeAsString(), "least");
+  ++published_;
+  publish(1);
   expect_all(done);
+  EXPECT_EQ(value("SELECT volume BETWEEN 0.99e-7 AND 1.01e-7 FROM totals WHERE symbol='LEAST'"),
+            "1");
   EXPECT_EQ(value("SELECT SUM(trades) FROM totals"), std::to_string(published_));
   EXPECT_EQ(value("SELECT GROUP_CONCAT(symbol,trades,ROUND(volume) ORDER BY symbol) FROM totals"),
             installation_.value("SELECT GROUP_CONCAT(symbol,trades,volume ORDER BY symbol) FROM "
@@ -146,6 +166,18 @@ TEST_F(Examples, Cpp) {
                                 "FROM Executions GROUP BY symbol) AS t"));
   process_->send_signal(SIGTERM);
   EXPECT_EQ(process_->wait_for_exit(30s), 0) << process_->output();
+
+  // It ends at what it cannot deal with. A controller would not have let that pass.
+  process_ = std::make_unique<Process>(command_);
+  installation_.controller("controller").kill_hard();
+  const auto broker = connect();
+  nats::JetStream jetstream(*broker, 30s);
+  ASSERT_TRUE(
+      jetstream
+          .publish(
+              {.subject = "feed.executions", .reply = {}, .headers = {}, .payload = "no protobuf"})
+          .has_value());
+  EXPECT_EQ(process_->wait_for_exit(kPatience), 1) << process_->output();
 }
 
 TEST_F(Examples, Python) {
@@ -172,12 +204,16 @@ TEST_F(Examples, Node) {
   ASSERT_NO_FATAL_FAILURE(follow_through_kills([&] { return seqs_in(out).size(); }));
   ASSERT_NO_FATAL_FAILURE(expect_each_once(seqs_in(out)));
 
-  // What a crash in the middle of a write leaves is removed.
+  // What a crash in the middle of a write leaves is removed, however much it is.
   const std::string whole = *read_file(out);
-  ASSERT_TRUE(replace_file(out, whole.substr(0, whole.size() - 5)).ok());
-  process_ = std::make_unique<Process>(command_);
-  ASSERT_TRUE(eventually([&] { return seqs_in(out).size() == published_; }, kPatience));
-  EXPECT_EQ(*read_file(out), whole);
+  for (const std::string& torn :
+       {whole.substr(0, whole.size() - 5), whole + std::string(200'000, 'x')}) {
+    ASSERT_TRUE(replace_file(out, torn).ok());
+    process_ = std::make_unique<Process>(command_);
+    ASSERT_TRUE(eventually([&] { return *read_file(out) == whole; }, kPatience))
+        << process_->output();
+    process_->kill_hard();
+  }
 }
 
 TEST_F(Examples, NatsJs) {
@@ -198,41 +234,115 @@ TEST_F(Examples, NatsJs) {
   ASSERT_TRUE(eventually([&] { return seqs_in(out).size() == published_; }, kPatience))
       << process_->output();
   EXPECT_EQ(*read_file(out), whole);
+
+  // Somebody deletes its consumer.
+  const auto broker = connect();
+  nats::JetStream jetstream(*broker, 30s);
+  const auto deleted =
+      broker->request({.subject = "$JS.API.CONSUMER.DELETE.FEED_executions.follow_feed",
+                       .reply = {},
+                       .headers = {},
+                       .payload = {}},
+                      30s);
+  ASSERT_TRUE(deleted.has_value());
+  ASSERT_NE(deleted->payload().find("\"success\":true"), std::string_view::npos);
+  ASSERT_NO_FATAL_FAILURE(publish(20));
+  ASSERT_NO_FATAL_FAILURE(expect_all([&] { return seqs_in(out).size(); }));
+
+  // While it is connected the stream forgets what it has not been given: more than may be under
+  // way.
+  const std::uint64_t before = published_;
+  process_->send_signal(SIGSTOP);
+  ASSERT_NO_FATAL_FAILURE(publish(150));
+  auto stream = jetstream.stream_info("FEED_executions");
+  ASSERT_TRUE(stream.has_value());
+  stream->config.max_msgs = 10;
+  ASSERT_TRUE(jetstream.update_stream(stream->config).has_value());
+  process_->send_signal(SIGCONT);
+  const auto at_end = [&] {
+    const auto seqs = seqs_in(out);
+    return !seqs.empty() && seqs.back() == published_;
+  };
+  ASSERT_TRUE(eventually(at_end, kPatience)) << process_->output();
+  const auto seqs = seqs_in(out);
+  EXPECT_GE(seqs.size(), before + 10);
+  EXPECT_LT(seqs.size(), published_) << "it was to miss some";
+  EXPECT_EQ(std::adjacent_find(seqs.begin(), seqs.end(), std::greater_equal<>()), seqs.end());
 }
 
 TEST_F(Examples, Browser) {
+  // One for the page, one to see whether the gateway answers.
+  gateway_.emplace(installation_, Environment{{"FEEDVAULT_HTTP_CONNECTIONS_MAX", "2"}});
   const std::string out = file("rows");
-  const std::string gateway = "http://127.0.0.1:" + std::to_string(gateway_->port());
-  // Its first start is at what comes from now on: as if it had seen the first message.
-  ASSERT_TRUE(replace_file(file("storage"),
-                           json({{"feedvault-position:" + gateway + ":executions", "1"}}).dump())
-                  .ok());
-  publish(300);
-  start({"node",
-         std::string(FEEDVAULT_SOURCE_DIR) + "/tests/integration/examples/browser_page.mjs",
-         example("browser/index.html"),
-         gateway,
-         file("storage"),
-         out});
+  const std::string page =
+      std::string(FEEDVAULT_SOURCE_DIR) + "/tests/integration/examples/browser_page.mjs";
   const auto shown = [&] {
     const auto text = read_file(out);
     std::istringstream lines(text.has_value() ? *text : "");
-    std::vector<std::string> positions = {"executions:1"};
+    std::vector<std::string> positions;
     for (std::string line; std::getline(lines, line) && !lines.eof();) {
       positions.push_back(json::parse(line).at(0));
     }
     return positions;
   };
-  expect_all([&] { return shown().size(); });
+  const auto expect_all_shown = [&] { expect_all([&] { return shown().size(); }); };
+  const auto says = [&](const std::string& text, std::size_t times = 1) {
+    return eventually(
+        [&] {
+          std::size_t count = 0;
+          const std::string said = process_->output();
+          for (std::size_t at = 0; (at = said.find(text, at)) != std::string::npos; ++at) {
+            ++count;
+          }
+          return count >= times;
+        },
+        kPatience);
+  };
+
+  // A first visit while there is no gateway.
   gateway_->kill_hard();
-  publish(20);
+  start({"node",
+         page,
+         example("browser/index.html"),
+         "http://127.0.0.1:" + std::to_string(gateway_->port()),
+         file("storage"),
+         out});
+  ASSERT_TRUE(says("refused; trying again")) << process_->output();
   gateway_->start();
-  expect_all([&] { return shown().size(); });
-  // Another visit.
+  ASSERT_TRUE(says("\nconnected\n")) << process_->output();
+  // Cut off before its first message.
+  gateway_->kill_hard();
+  ASSERT_NO_FATAL_FAILURE(publish(300));
+  gateway_->start();
+  ASSERT_NO_FATAL_FAILURE(expect_all_shown());
+  gateway_->kill_hard();
+  ASSERT_NO_FATAL_FAILURE(publish(20));
+  gateway_->start();
+  ASSERT_NO_FATAL_FAILURE(expect_all_shown());
+
+  // Another visit, while others have all connections. A page shows and remembers in one go, but a
+  // process can be killed in between.
+  const auto all_remembered = [&] {
+    return read_file(file("storage"))->ends_with(":\"" + std::to_string(published_) + "\"}");
+  };
+  ASSERT_TRUE(eventually(all_remembered, kPatience));
   process_->kill_hard();
-  publish(20);
+  ASSERT_NO_FATAL_FAILURE(publish(20));
+  std::vector<std::unique_ptr<EventReader>> others;
+  const auto all_taken = [&] {
+    others.push_back(std::make_unique<EventReader>(gateway_->port(), "/feeds/executions/live"));
+    if (others.back()->head().status != 200) {
+      others.pop_back();  // the page's connection is not gone yet
+    }
+    return others.size() == 2;
+  };
+  ASSERT_TRUE(eventually(all_taken, kPatience));
+  command_.output_file = file("second_log");
   process_ = std::make_unique<Process>(command_);
-  expect_all([&] { return shown().size(); });
+  ASSERT_TRUE(says("refused; trying again", 2)) << process_->output();
+  others.clear();
+  ASSERT_NO_FATAL_FAILURE(expect_all_shown());
+
   const auto positions = shown();
   ASSERT_EQ(positions.size(), published_);
   for (std::size_t i = 0; i < positions.size(); ++i) {
