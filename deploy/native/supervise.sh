@@ -71,7 +71,9 @@ while [[ -z $stopping ]]; do
   if ((code == 2)); then ((refusals++)); else refusals=0; fi
   if ((refusals == 3)); then
     note "given up: it ended with code 2 three times"
-    tail -n 1 "$log" >"$state/run/$name.failed"
+    # Whoever sees it finds the reason in it.
+    tail -n 1 "$log" >"$state/run/$name.failed.new"
+    mv "$state/run/$name.failed.new" "$state/run/$name.failed"
     break
   fi
   ((SECONDS - started < 30)) || delay_ms=0
