@@ -9,7 +9,7 @@ import { connect } from "@nats-io/transport-node";
 
 /** Waits for a condition by asking again and again; throws when it does not come true in time. */
 export async function eventually(condition, what = condition.toString()) {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 30_000;
   while (!(await condition())) {
     if (Date.now() > deadline) {
       throw new Error(`never came true: ${what}`);
@@ -81,6 +81,7 @@ export class Server {
     return this.adopt(
       connect({
         servers: `127.0.0.1:${this.port}`,
+        maxReconnectAttempts: -1, // a server may take its time to come back
         reconnectTimeWait: 20,
         reconnectJitter: 5,
         ...options,

@@ -52,7 +52,7 @@ async function talks(client) {
   );
   assert.ok(Buffer.from(inbox.messages[1000].data).equals(Buffer.from(large)));
   client.subscribe("echo", { callback: (_, message) => message.respond(message.data) });
-  assert.equal((await client.request("echo", "me", { timeout: 5000 })).string(), "me");
+  assert.equal((await client.request("echo", "me", { timeout: 30_000 })).string(), "me");
   inbox.subscription.unsubscribe();
 }
 

@@ -31,11 +31,11 @@ test("requests, headers and no responders", async (t) => {
   await other.flush();
   const sent = headers();
   sent.set("Colour", "blue");
-  const answer = await browser.request("double", "ab", { headers: sent, timeout: 5000 });
+  const answer = await browser.request("double", "ab", { headers: sent, timeout: 30_000 });
   assert.equal(answer.string(), "abab");
   assert.equal(answer.headers.get("Colour"), "blue");
   await assert.rejects(
-    browser.request("nobody", "x", { timeout: 5000 }),
+    browser.request("nobody", "x", { timeout: 30_000 }),
     (error) => error instanceof RequestError && error.cause instanceof NoRespondersError,
   );
 });
