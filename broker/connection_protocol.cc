@@ -106,8 +106,7 @@ bool Connection::finish_connect() {
     // INFO went out and CONNECT came back.
     const auto estimate = std::chrono::nanoseconds(host_.now() - started_at_);
     rtt_ns_ = std::max<std::int64_t>(estimate.count(), 1);
-    // The first ping comes early: it measures the round trip.
-    next_ping_ = std::min(next_ping_, host_.now() + std::chrono::seconds(2));
+    next_ping_ = std::min(next_ping_, host_.now() + host_.options->timeouts.first_ping);
     schedule_next();
     host_.connected(*this);
   }

@@ -120,6 +120,8 @@ struct LimitOptions {
 struct TimeoutOptions {
   std::chrono::nanoseconds ping_interval = std::chrono::minutes(2);
   int ping_max = 2;  // unanswered pings that end a connection
+  /// After CONNECT; that ping measures the round trip. No key sets it, as in nats-server.
+  std::chrono::nanoseconds first_ping = std::chrono::seconds(2);
   std::chrono::nanoseconds write_deadline = std::chrono::seconds(10);
   std::chrono::nanoseconds lame_duck_duration = std::chrono::minutes(2);
   std::chrono::nanoseconds lame_duck_grace_period = std::chrono::seconds(10);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <stdexcept>
@@ -21,6 +22,8 @@ class BrokerFixture {
     options.host = "127.0.0.1";
     options.port = -1;
     options.loops = static_cast<int>(loops);
+    // On a slow machine it would come in the middle of what a test reads.
+    options.timeouts.first_ping = std::chrono::hours(1);
     configure(options);
     auto started = Server::start(options, Clock::system(), make_streams);
     if (!started) {
