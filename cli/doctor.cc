@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
@@ -155,14 +156,6 @@ void print_findings_json(const Findings& findings) {
 
 }  // namespace
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) {
-    text += (text.empty() ? "" : ", ") + word;
-  }
-  return text;
-}
-
 std::size_t Findings::count(Grade grade) const {
   return static_cast<std::size_t>(std::count_if(
       all_.begin(), all_.end(), [&](const Finding& finding) { return finding.grade == grade; }));
@@ -234,10 +227,11 @@ void examine_configuration(const Config& config, Findings& findings) {
   struct stat status {};
   if (!secrets.empty() && ::stat(config.path.c_str(), &status) == 0 &&
       (status.st_mode & S_IROTH) != 0) {
-    findings.warn(
-        "configuration",
-        "everybody on this machine may read " + config.path + ", which has " + joined(secrets),
-        "chmod o-r " + config.path + ", or give secrets by environment variables only");
+    findings.warn("configuration",
+                  fmt::format("everybody on this machine may read {}, which has {}",
+                              config.path,
+                              fmt::join(secrets, ", ")),
+                  "chmod o-r " + config.path + ", or give secrets by environment variables only");
   }
   for (const FeedConfig& feed : config.feeds) {
     const auto schema = MessageSchema::load(feed.proto, feed.message);

@@ -44,8 +44,6 @@ class Findings {
   std::vector<Finding> all_;
 };
 
-std::string joined(const std::vector<std::string>& words);  // "a, b"
-
 /// Secrets that not everybody can read, ports that differ, .proto files that load.
 void examine_configuration(const Config& config, Findings& findings);
 

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "base/clock.h"
@@ -21,20 +22,23 @@ struct FeedFacts {
   Result<storage::FeedState> state = unavailable("not asked");  // kNotFound: it is not in there
 };
 
+Result<storage::FeedState> read_state(storage::CatalogueReader& table, const FeedConfig& feed) {
+  ASSIGN_OR_RETURN(const auto summaries, table.feeds());
+  for (const storage::FeedSummary& summary : summaries) {
+    if (summary.feed == feed.number) {
+      return summary.state;
+    }
+  }
+  return not_found(feed.name);
+}
+
 FeedFacts read_facts(nats::JetStream& jetstream,
                      storage::CatalogueReader* table,
                      const FeedConfig& feed) {
   FeedFacts facts;
   facts.published = jetstream.stream_info(feed.feed_stream());
   if (table != nullptr) {
-    const auto summaries = table->feeds();
-    facts.state = summaries.has_value() ? not_found(feed.name) : summaries.error();
-    for (const storage::FeedSummary& summary :
-         summaries.has_value() ? *summaries : std::vector<storage::FeedSummary>()) {
-      if (summary.feed == feed.number) {
-        facts.state = summary.state;
-      }
-    }
+    facts.state = read_state(*table, feed);
   }
   facts.ingest = jetstream.stream_info(feed.ingest_stream());
   return facts;
@@ -58,8 +62,9 @@ bool stream_is_ours(const std::string& check,
   if (!differing.empty()) {
     findings.add({grade,
                   check,
-                  "stream " + wanted.name + " has not the " + joined(differing) +
-                      " that the configuration wants",
+                  fmt::format("stream {} has not the {} that the configuration wants",
+                              wanted.name,
+                              fmt::join(differing, ", ")),
                   "restart feedvault-controller, which takes it back; then find who changed it"});
     return false;
   }
