@@ -215,8 +215,7 @@ async function drawPlot() {
   const drawable = value !== "" && found.messages.length > 0;
   byId("result-plot").hidden = !drawable;
   if (drawable) {
-    const drawing = plotMessages(byId("price"), found.messages, value, byId("plot-group").value || null);
-    const drawn = await drawing;
+    const drawn = await plotMessages(byId("price"), found.messages, value, byId("plot-group").value || null);
     plot?.remove(); // another one was asked for meanwhile, and was there first
     plot = drawn;
   }
