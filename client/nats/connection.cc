@@ -446,7 +446,7 @@ struct OutgoingMsg {
   OutgoingMsg() = default;
   OutgoingMsg(const OutgoingMsg&) = delete;
   OutgoingMsg& operator=(const OutgoingMsg&) = delete;
-  ~OutgoingMsg() { natsMsg_Destroy(msg); }
+  ~OutgoingMsg() { dispose(msg); }
 
   natsStatus build(const Outgoing& from, Scratch& buffers) {
     const natsStatus code = natsMsg_Create(&msg,

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <array>
 #include <atomic>
 
 #include "client/nats/header_block.h"
@@ -62,6 +64,36 @@ std::optional<std::string_view> header_by_cnats(natsMsg* msg, const char* name) 
   return std::string_view(value);
 }
 
+/// Messages of one thread that wait to be destroyed together.
+class Disposal {
+ public:
+  Disposal() = default;
+  Disposal(const Disposal&) = delete;
+  Disposal& operator=(const Disposal&) = delete;
+  ~Disposal() { destroy_all(); }
+
+  void add(natsMsg* message) {
+    bytes_ += static_cast<std::size_t>(std::max(0, natsMsg_GetDataLength(message)));
+    held_[count_++] = message;
+    if (count_ == held_.size() || bytes_ > kHeldBytes) {
+      destroy_all();
+    }
+  }
+
+ private:
+  void destroy_all() {
+    for (std::size_t i = 0; i < count_; ++i) {
+      natsMsg_Destroy(held_[i]);
+    }
+    count_ = 0;
+    bytes_ = 0;
+  }
+
+  std::array<natsMsg*, kHeldMessages> held_{};
+  std::size_t count_ = 0;
+  std::size_t bytes_ = 0;
+};
+
 }  // namespace
 
 void learn_message_layout(natsConnection* connection) {
@@ -96,16 +128,23 @@ void learn_message_layout(natsConnection* connection) {
   natsInbox_Destroy(inbox);
 }
 
+void dispose(natsMsg* message) {
+  thread_local Disposal disposal;
+  if (message != nullptr) {
+    disposal.add(message);
+  }
+}
+
 Message& Message::operator=(Message&& other) noexcept {
   if (this != &other) {
-    natsMsg_Destroy(as_msg(native_));
+    dispose(as_msg(native_));
     native_ = std::exchange(other.native_, nullptr);
   }
   return *this;
 }
 
 Message::~Message() {
-  natsMsg_Destroy(as_msg(native_));  // nullptr is fine
+  dispose(as_msg(native_));
 }
 
 std::string_view Message::subject() const {
