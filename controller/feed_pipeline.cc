@@ -154,17 +154,25 @@ Status FeedPipeline::run_session() {
   return pump(parts);
 }
 
+Result<std::unique_ptr<nats::Connection>> FeedPipeline::connect(const std::string& name,
+                                                                bool send_asap) const {
+  return nats::Connection::open(config_.nats,
+                                {.name = name,
+                                 .send_asap = send_asap,
+                                 .require_at_open = false,
+                                 .connect_timeout = std::chrono::seconds(2),
+                                 .on_state = nullptr});
+}
+
 Status FeedPipeline::wait_for_broker() {
   if (connection_ == nullptr) {
-    ASSIGN_OR_RETURN(connection_,
-                     nats::Connection::open(config_.nats,
-                                            {.name = "feedvault-controller " + feed_.name,
-                                             .send_asap = false,
-                                             .require_at_open = false,
-                                             .connect_timeout = std::chrono::seconds(2),
-                                             .on_state = nullptr}));
+    ASSIGN_OR_RETURN(connection_, connect("feedvault-controller " + feed_.name, false));
   }
-  if (!connection_->connected()) {
+  if (prompt_connection_ == nullptr) {
+    ASSIGN_OR_RETURN(prompt_connection_,
+                     connect("feedvault-controller " + feed_.name + " prompt", true));
+  }
+  if (!connection_->connected() || !prompt_connection_->connected()) {
     return unavailable("the broker at " + config_.nats.urls().front() + " is away");
   }
   if (const std::uint64_t now = connection_->reconnects(); now != reconnects_seen_) {
@@ -172,6 +180,7 @@ Status FeedPipeline::wait_for_broker() {
     reconnects_seen_ = now;
   }
   // What an earlier session still had on its way must arrive before the streams are asked.
+  RETURN_IF_ERROR(prompt_connection_->flush(kApiTimeout));
   return connection_->flush(kApiTimeout);
 }
 
@@ -251,6 +260,7 @@ void FeedPipeline::make_stages(Parts& parts) {
                                                      .committed_tail = parts.last_seq,
                                                      .window = config_.controller.publish_window},
                                   *connection_,
+                                  *prompt_connection_,
                                   storage::CatalogueReader::create(config_.mysql),
                                   parts.session,
                                   metrics_);

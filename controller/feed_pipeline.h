@@ -55,6 +55,7 @@ class FeedPipeline {
 
   void run();
   Status run_session();
+  Result<std::unique_ptr<nats::Connection>> connect(const std::string& name, bool send_asap) const;
   Status wait_for_broker();
   Status win_election(Parts& parts);
   Status prepare(Parts& parts);
@@ -72,6 +73,7 @@ class FeedPipeline {
   FeedMetrics& metrics_;
   FeedHealth health_;
   std::unique_ptr<nats::Connection> connection_;
+  std::unique_ptr<nats::Connection> prompt_connection_;  // the publisher's, for a few rows at once
   std::uint64_t reconnects_seen_ = 0;
 
   StopSource stop_;

@@ -24,9 +24,12 @@ inline constexpr std::size_t kPublishQueueBytes = 16U << 20U;
 inline constexpr std::size_t kBacklogRows = 1024;
 inline constexpr std::size_t kBacklogBytes = 4U << 20U;
 
-/// Bursts up to this size are flushed at once instead of waiting for cnats' flusher, which collects
-/// for about a millisecond: that would double the latency of a quiet feed, and costs nothing at
-/// high rates.
+/// So many rows at once, at most, are each written to the broker by itself.
+inline constexpr std::size_t kPromptRows = 16;
+
+/// Queued bursts up to this size are flushed at once instead of waiting for cnats' flusher, which
+/// collects for about a millisecond: that would double the latency of a quiet feed, and costs
+/// nothing at high rates.
 inline constexpr std::size_t kFlushBurstMax = 64;
 
 /// A broker that does not acknowledge for so long is called away.

@@ -15,32 +15,46 @@ namespace feedvault::controller {
 using std::chrono::steady_clock;
 
 Publisher::Publisher(Options options,
-                     nats::Connection& connection,
+                     nats::Connection& bulk,
+                     nats::Connection& prompt,
                      std::unique_ptr<storage::CatalogueReader> table,
                      Session& session,
                      FeedMetrics& metrics)
     : options_(std::move(options)),
       stream_(options_.feed.feed_stream()),
-      connection_(connection),
+      bulk_{bulk, {}, nullptr},
+      prompt_{prompt, {}, nullptr},
       table_(std::move(table)),
       session_(session),
       metrics_(metrics),
       queue_(kPublishQueueRows, kPublishQueueBytes),
       acked_(options_.stream_tail),
       committed_(options_.committed_tail),
+      catching_up_(behind_at_start()),
       next_seq_(options_.stream_tail + 1),
       last_ack_(steady_clock::now()) {}
 
 Status Publisher::start() {
-  const std::string inbox = connection_.new_inbox();
-  reply_prefix_ = inbox + ".";
-  ASSIGN_OR_RETURN(acks_, connection_.subscribe(inbox + ".*", [this](nats::Message message) {
-    on_ack(std::move(message));
-  }));
+  RETURN_IF_ERROR(open(bulk_));
+  RETURN_IF_ERROR(open(prompt_));
   thread_ = std::thread([this] {
     run();
     queue_.close();  // the committer must not wait for room that nobody makes any more
   });
+  return {};
+}
+
+Status Publisher::open(Lane& lane) {
+  const std::string inbox = lane.connection.new_inbox();
+  lane.reply_prefix = inbox + ".";
+  ASSIGN_OR_RETURN(lane.acks,
+                   lane.connection.subscribe(
+                       inbox + ".*",
+                       [this, &lane](const nats::Message& message) { on_ack(lane, message); },
+                       [this] {
+                         session_.fail(unavailable("publishing to " + stream_ +
+                                                   ": the connection to the broker was lost"));
+                       }));
   return {};
 }
 
@@ -51,7 +65,8 @@ void Publisher::stop() {
   if (thread_.joinable()) {
     thread_.join();
   }
-  acks_.reset();
+  bulk_.acks.reset();
+  prompt_.acks.reset();
 }
 
 void Publisher::offer(std::vector<CommittedRow> rows) {
@@ -65,6 +80,10 @@ void Publisher::offer(std::vector<CommittedRow> rows) {
       return;
     }
   }
+  if (publish_at_once(rows)) {
+    return;
+  }
+  queued_.fetch_add(rows.size());
   for (CommittedRow& row : rows) {
     const std::size_t bytes = row.bytes();
     if (!queue_.push(std::move(row), bytes)) {
@@ -93,7 +112,7 @@ std::uint64_t Publisher::committed() {
 
 bool Publisher::caught_up() {
   MutexLock lock(hand_over_mutex_);
-  if (next_seq_ <= committed_) {
+  if (next_seq_.load() <= committed_) {
     return false;
   }
   catching_up_ = false;
@@ -101,7 +120,7 @@ bool Publisher::caught_up() {
 }
 
 void Publisher::run() {
-  if (!catch_up()) {
+  if (behind_at_start() && !catch_up()) {
     return;
   }
   std::vector<CommittedRow> rows;
@@ -110,32 +129,35 @@ void Publisher::run() {
     const auto deadline = steady_clock::now() + std::chrono::seconds(1);
     if (!queue_.pop_batch(rows, kBacklogRows, kBacklogBytes, deadline)) {
       // Nothing to publish: a good moment to notice acknowledgements that never came.
-      if (!wait_for_window() || queue_.drained()) {
+      if (!wait_for_acks(options_.window) || queue_.drained()) {
         return;
       }
       continue;
     }
-    if (!publish_live(rows)) {
+    if (!publish_queued(rows)) {
       return;
     }
+    queued_.fetch_sub(rows.size());
   }
 }
 
 bool Publisher::catch_up() {
+  lane_ = &bulk_;
   while (!caught_up()) {
     if (ended()) {
       return false;
     }
-    auto rows = table_->read_range(options_.feed.number, next_seq_, kBacklogRows, kBacklogBytes);
+    auto rows =
+        table_->read_range(options_.feed.number, next_seq_.load(), kBacklogRows, kBacklogBytes);
     if (!rows.has_value()) {
       session_.fail(rows.error().with_context("reading rows to publish"));
       return false;
     }
-    if (rows->empty() || rows->front().seq != next_seq_) {
+    if (rows->empty() || rows->front().seq != next_seq_.load()) {
       session_.fail(
           Status(StatusCode::kCorruption,
                  fmt::format("table Messages has no row {} of feed {}, which is committed",
-                             next_seq_,
+                             next_seq_.load(),
                              options_.feed.name)));
       return false;
     }
@@ -154,14 +176,31 @@ bool Publisher::catch_up() {
   return true;
 }
 
-bool Publisher::publish_live(std::vector<CommittedRow>& rows) {
+bool Publisher::publish_at_once(const std::vector<CommittedRow>& rows) {
+  if (rows.size() > kPromptRows || queued_.load() != 0 ||
+      in_flight() + rows.size() > options_.window || (lane_ != &prompt_ && in_flight() != 0)) {
+    return false;
+  }
+  lane_ = &prompt_;
+  for (const CommittedRow& row : rows) {
+    if (!publish_row(row)) {
+      break;  // the session has ended
+    }
+  }
+  return true;
+}
+
+bool Publisher::publish_queued(const std::vector<CommittedRow>& rows) {
+  if (!use_bulk_lane()) {
+    return false;
+  }
   for (const CommittedRow& row : rows) {
     if (!publish_row(row)) {
       return false;
     }
   }
   if (rows.size() <= kFlushBurstMax) {
-    if (const Status flushed = connection_.flush(kPubAckTimeout); !flushed.ok()) {
+    if (const Status flushed = bulk_.connection.flush(kPubAckTimeout); !flushed.ok()) {
       session_.fail(flushed.with_context("publishing to " + stream_));
       return false;
     }
@@ -169,15 +208,29 @@ bool Publisher::publish_live(std::vector<CommittedRow>& rows) {
   return true;
 }
 
+bool Publisher::use_bulk_lane() {
+  if (lane_ != &bulk_) {
+    if (!wait_for_acks(0)) {
+      return false;
+    }
+    lane_ = &bulk_;
+  }
+  return true;
+}
+
 bool Publisher::publish_row(const CommittedRow& row) {
-  if (row.seq != next_seq_) {
+  const std::uint64_t next_seq = next_seq_.load();
+  if (row.seq != next_seq) {
     session_.fail(internal_error(fmt::format(
-        "row {} came to the publisher of {} after {}", row.seq, stream_, next_seq_ - 1)));
+        "row {} came to the publisher of {} after {}", row.seq, stream_, next_seq - 1)));
     return false;
   }
-  if (!wait_for_window(&row)) {
+  const bool full = in_flight() >= options_.window;
+  if (!wait_for_acks(full ? options_.window / 2 : options_.window, &row)) {
     return false;
   }
+  // Before its PubAck can come: the publisher's thread may be looking what is owed.
+  next_seq_.store(next_seq + 1);
   FAILPOINT("publish.before");
   fmt::memory_buffer text;
   const auto number = [](char* buffer, std::uint64_t value) {
@@ -190,53 +243,49 @@ bool Publisher::publish_row(const CommittedRow& row) {
   const std::string_view previous = number(previous_text, row.seq - 1);
   fmt::format_to(std::back_inserter(text), "{}-{}", options_.feed.name, seq);
   const std::string timestamp = format_rfc3339_us(row.timestamp_us);
-  reply_.assign(reply_prefix_).append(seq);
+  reply_.assign(lane_->reply_prefix).append(seq);
   const nats::Header headers[] = {{"Nats-Msg-Id", std::string_view(text.data(), text.size())},
                                   {"Nats-Expected-Last-Sequence", previous},
                                   {"Feed-Id", row.id},
                                   {"Feed-Seq", seq},
                                   {"Feed-Timestamp", timestamp}};
-  const Status sent = connection_.publish({.subject = options_.feed.republish,
-                                           .reply = reply_,
-                                           .headers = headers,
-                                           .payload = row.payload()});
+  const Status sent = lane_->connection.publish({.subject = options_.feed.republish,
+                                                 .reply = reply_,
+                                                 .headers = headers,
+                                                 .payload = row.payload()});
   if (!sent.ok()) {
     session_.fail(sent.with_context("publishing to " + stream_));
     return false;
   }
   FAILPOINT("publish.sent");
-  ++next_seq_;
   return true;
 }
 
-// Waits until `next` may be on its way. False when the session ended meanwhile, or ends now because
-// nothing was acknowledged in time.
-bool Publisher::wait_for_window(const CommittedRow* next) {
-  const auto in_flight = [this] { return next_seq_ - 1 - published(); };
+bool Publisher::wait_for_acks(std::uint64_t in_flight_max, const CommittedRow* next) {
   MutexLock lock(ack_mutex_);
   if (next != nullptr && sampled_seq_ == 0) {
     sampled_seq_ = next->seq;
     sampled_timestamp_us_ = next->timestamp_us;
   }
-  const bool full = in_flight() >= options_.window;
   for (;;) {
     if (ended()) {
       return false;
     }
-    if (in_flight() == 0) {
-      last_ack_ = steady_clock::now();  // nothing is owed: the wait starts with the next publish
+    const std::uint64_t owed = in_flight();
+    if (owed == 0) {
+      last_ack_ = steady_clock::now();  // the wait starts with the next publish
     }
-    if (in_flight() > 0 && steady_clock::now() > last_ack_ + kPubAckTimeout) {
+    if (owed > 0 && steady_clock::now() > last_ack_ + kPubAckTimeout) {
       session_.fail(timeout_error(fmt::format("no PubAck from {} in {} s, {} publishes in flight",
                                               stream_,
                                               kPubAckTimeout.count(),
-                                              in_flight())));
+                                              owed)));
       return false;
     }
-    if (!full || in_flight() <= options_.window / 2) {
+    if (owed <= in_flight_max) {
       return true;
     }
-    awaited_seq_ = next_seq_ - 1 - options_.window / 2;
+    awaited_seq_ = next_seq_.load() - 1 - in_flight_max;
     ack_arrived_.wait_until(ack_mutex_, steady_clock::now() + std::chrono::milliseconds(100));
   }
 }
@@ -252,11 +301,12 @@ Status Publisher::check_ack(const nats::PubAck& ack, std::uint64_t seq) const {
   return {};
 }
 
-void Publisher::on_ack(nats::Message message) {
+void Publisher::on_ack(const Lane& lane, const nats::Message& message) {
   const std::string_view subject = message.subject();
   std::uint64_t seq = 0;
-  if (subject.size() > reply_prefix_.size()) {
-    std::from_chars(subject.data() + reply_prefix_.size(), subject.data() + subject.size(), seq);
+  if (subject.size() > lane.reply_prefix.size()) {
+    std::from_chars(
+        subject.data() + lane.reply_prefix.size(), subject.data() + subject.size(), seq);
   }
   const auto ack = nats::parse_pub_ack(message);
   const Status verdict = ack.has_value() ? check_ack(*ack, seq) : ack.error();

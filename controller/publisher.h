@@ -33,8 +33,13 @@ struct CommittedRow {
 
 /// Last stage of a feed's pipeline: publishes committed rows in order, each with the stream
 /// sequence that must precede it, many in flight. What the committer cannot hand over in memory
-/// (rows from before the session, rows while it catches up) is read from the table. Runs on a
-/// thread of its own.
+/// (rows from before the session, rows while it catches up) is read from the table.
+///
+/// There are two lanes, each a connection. Many rows go the bulk lane, which collects them for few
+/// writes, from a thread of this class. A few rows that find nothing waiting go the prompt lane,
+/// written by the committer's thread before offer() returns: on a quiet feed a change of threads
+/// costs more than the publish. Nothing orders one connection's messages against the other's, so
+/// the lane changes only while no publish is without its PubAck.
 ///
 /// Any doubt (an error in place of a PubAck, none in time, a sequence that is not the row's) ends
 /// the session: the next one asks the stream where it stands and goes on from there.
@@ -47,9 +52,10 @@ class Publisher {
     std::uint32_t window = 2048;       // publishes without their PubAck
   };
 
-  /// Borrows connection, session and metrics; all outlive this object.
+  /// Borrows connections, session and metrics; all outlive this object. `prompt` has send_asap.
   Publisher(Options options,
-            nats::Connection& connection,
+            nats::Connection& bulk,
+            nats::Connection& prompt,
             std::unique_ptr<storage::CatalogueReader> table,
             Session& session,
             FeedMetrics& metrics);
@@ -59,9 +65,9 @@ class Publisher {
 
   Status start();
 
-  /// Hands committed rows over, ascending; the last one's seq is the table's last. Waits for room
-  /// unless the publisher is catching up from the table, where it will find them. Committer's
-  /// thread.
+  /// Publishes committed rows or hands them over, ascending; the last one's seq is the table's
+  /// last. Waits for room unless the publisher is catching up from the table, where it will find
+  /// them. Committer's thread.
   void offer(std::vector<CommittedRow> rows);
 
   /// Waits until all that was committed is acknowledged; kTimeout otherwise.
@@ -71,21 +77,37 @@ class Publisher {
   std::uint64_t published() const { return acked_.load(std::memory_order_acquire); }
 
  private:
+  /// A connection, and where it gets its PubAcks.
+  struct Lane {
+    nats::Connection& connection;
+    std::string reply_prefix;  // "<inbox>."
+    std::unique_ptr<nats::Subscription> acks;
+  };
+
+  Status open(Lane& lane);
   void run();
+  bool behind_at_start() const { return options_.stream_tail < options_.committed_tail; }
   /// Publishes out of the table until nothing is left there, then switches to the queue.
   bool catch_up();
   bool caught_up();
   std::uint64_t committed();
-  bool publish_live(std::vector<CommittedRow>& rows);
+  /// False: not by the prompt lane, not now.
+  bool publish_at_once(const std::vector<CommittedRow>& rows);
+  bool publish_queued(const std::vector<CommittedRow>& rows);
   bool publish_row(const CommittedRow& row);
-  bool wait_for_window(const CommittedRow* next = nullptr);
-  void on_ack(nats::Message message);
+  bool use_bulk_lane();
+  std::uint64_t in_flight() const { return next_seq_.load() - 1 - published(); }
+  /// Waits until at most so many publishes are without their PubAck. False when the session ended
+  /// meanwhile, or ends now because nothing was acknowledged in time. `next` comes then.
+  bool wait_for_acks(std::uint64_t in_flight_max, const CommittedRow* next = nullptr);
+  void on_ack(const Lane& lane, const nats::Message& message);
   Status check_ack(const nats::PubAck& ack, std::uint64_t seq) const;
   bool ended() const { return session_.failed() || stopping_.load(std::memory_order_acquire); }
 
   const Options options_;
   const std::string stream_;
-  nats::Connection& connection_;
+  Lane bulk_;
+  Lane prompt_;
   std::unique_ptr<storage::CatalogueReader> table_;
   Session& session_;
   FeedMetrics& metrics_;
@@ -98,11 +120,15 @@ class Publisher {
   /// will the publisher find it in the table?
   Mutex hand_over_mutex_;
   std::uint64_t committed_ GUARDED_BY(hand_over_mutex_);
-  bool catching_up_ GUARDED_BY(hand_over_mutex_) = true;
+  bool catching_up_ GUARDED_BY(hand_over_mutex_);
 
-  std::uint64_t next_seq_;    // publisher's thread
-  std::string reply_prefix_;  // "<inbox>."
-  std::string reply_;         // reused for each publish
+  /// Rows that were queued and are not published yet. While there are any, and while it catches up,
+  /// the publisher's thread alone publishes; else the committer's. It is the committer's that
+  /// queues, so it knows which; the next three belong to whoever publishes.
+  std::atomic<std::uint64_t> queued_{0};
+  std::atomic<std::uint64_t> next_seq_;
+  Lane* lane_ = &prompt_;
+  std::string reply_;  // reused for each publish
 
   Mutex ack_mutex_;
   CondVar ack_arrived_;
@@ -114,7 +140,6 @@ class Publisher {
   std::uint64_t sampled_seq_ GUARDED_BY(ack_mutex_) = 0;
   std::int64_t sampled_timestamp_us_ GUARDED_BY(ack_mutex_) = 0;
 
-  std::unique_ptr<nats::Subscription> acks_;
   std::thread thread_;
 };
 

@@ -28,10 +28,10 @@ Result<OptionsPtr> make_options(const NatsConfig& config, const ConnectionOption
 /// its "version"; empty when that fails within the timeout.
 std::string read_server_version(const std::string& url, std::chrono::milliseconds timeout);
 
-/// Gives a message back, now or with later ones of this thread (at its end at the latest): cnats
+/// Gives a message back, now or with later ones of this thread, at its end at the latest: cnats
 /// wakes a thread of its own for each message that is destroyed, unless that is still busy with the
-/// one before, which on a quiet feed costs more than the message. At most kHeldMessages or
-/// kHeldBytes of payload wait in a thread; one larger than kHeldBytes does not wait. nullptr is fine.
+/// one before, which on a quiet feed costs more than the message. At most kHeldMessages wait in a
+/// thread, with kHeldBytes of payload at most. nullptr is fine.
 void dispose(natsMsg* message);
 inline constexpr std::size_t kHeldMessages = 64;
 inline constexpr std::size_t kHeldBytes = 64U << 10U;

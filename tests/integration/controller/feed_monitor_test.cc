@@ -26,6 +26,7 @@ class FeedMonitorTest : public ::testing::Test {
     metrics_.emplace(registry_, feed_.name);
     publisher_.emplace(Publisher::Options{.feed = feed_},
                        *connection_,
+                       *connection_,
                        storage::CatalogueReader::create(config_.mysql),
                        session_,
                        *metrics_);
