@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures; `bash run.sh bench` builds first and calls this. With no argument the pipeline.
 #   bash run.sh bench [pipeline] [all|throughput|latency|backlog] [--messages N] [--backlog N]
-#                        [--rate N] [--broker nats-server]
+#                        [--rate N] [--broker nats-server] [--slow-sync US]
 #   bash run.sh bench broker [--runs N] [--only TEXT] [--loops N]   beside nats-server
 #   bash run.sh bench streams [--runs N] [--messages N] [--only TEXT]   beside nats-server, by nats.c
 #   bash run.sh bench store DIR                                     the streams' log, in an empty folder

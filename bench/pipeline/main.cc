@@ -11,6 +11,7 @@
 #include "bench/pipeline/load.h"
 #include "bench/pipeline/scenarios.h"
 #include "bench/support/figures.h"
+#include "tests/support/process.h"
 
 namespace {
 
@@ -35,6 +36,17 @@ int run_scenarios(const std::string& which, const ScenarioOptions& options) {
   return figures.print() ? 0 : 1;
 }
 
+/// For what is started from here on. nats-server makes its system calls itself and takes no notice;
+/// Debian's syncs every two minutes only.
+void slow_down_syncs(int microseconds) {
+  const std::string library = feedvault::testing::built_program("libslow_sync.so");
+  // No thread runs yet.
+  ::setenv("FEEDVAULT_SLOW_SYNC_US",  // NOLINT(concurrency-mt-unsafe)
+           std::to_string(microseconds).c_str(),
+           1);
+  ::setenv("LD_PRELOAD", library.c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
+}
+
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -49,6 +61,12 @@ int main(int argc, char** argv) try {
   app.add_option("--messages", scenario.throughput_messages, "Messages of the throughput runs");
   app.add_option("--rate", scenario.latency_rate, "Messages a second of the latency run")
       ->check(CLI::Range(1, 100'000));
+  int slow_sync_us = 0;
+  app.add_option(
+         "--slow-sync",
+         slow_sync_us,
+         "Microseconds that each sync of database and broker takes longer, as on another disk")
+      ->check(CLI::Range(0, 1'000'000));
   app.add_option("--backlog", scenario.backlog_messages, "Messages of the backlog run");
 
   ProducerOptions producer;
@@ -74,6 +92,9 @@ int main(int argc, char** argv) try {
   if (!broker.empty()) {
     // What starts brokers for tests and for us reads it there. No thread runs yet.
     ::setenv("FEEDVAULT_TEST_BROKER", broker.c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
+  }
+  if (slow_sync_us > 0) {
+    slow_down_syncs(slow_sync_us);
   }
   return run_scenarios(which, scenario);
 } catch (const std::exception& problem) {
