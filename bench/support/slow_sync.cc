@@ -25,7 +25,7 @@ int slowly(SyncFunction sync, int fd) {
   const int result = sync(fd);
   const int error = errno;
   timespec left{extra_us / 1'000'000, extra_us % 1'000'000 * 1000};
-  while (::nanosleep(&left, &left) != 0 && errno == EINTR) {
+  while (::nanosleep(&left, &left) != 0 && errno == EINTR) {  // the disk is slow
   }
   errno = error;
   return result;
