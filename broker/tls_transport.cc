@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 
 #include <fmt/format.h>
 #include <openssl/err.h>
@@ -25,16 +26,17 @@ static_assert(kTlsReadBytesMin >= 2 * kEncryptedRecordBytes);
 static_assert(kReadBytes >= kTlsReadBytesMin);
 constexpr char kHandshakeRecord = 0x16;
 
-// What a thread's connections share while one of them reads or writes; nothing stays in it. Threads
-// without TLS never touch its pages.
+// What a thread's connections share while one of them reads or writes; nothing stays in it.
 struct Scratch {
   std::array<char, kReadBytes> received;
   std::array<char, kRecordBytes> joined;
 };
 
+// On the heap: the C library fills thread-local storage with zeros when a thread begins, so that all
+// threads would keep these pages, those without TLS, too.
 Scratch& scratch() {
-  thread_local Scratch mine;
-  return mine;
+  thread_local const std::unique_ptr<Scratch> mine(new Scratch);
+  return *mine;
 }
 
 std::string last_error() {
