@@ -15,20 +15,24 @@ bool starts_with(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;
 }
 
+// These look at the first byte before anything else: it says no to nearly every message.
+
 // Reply subjects that only the server itself may hand out.
 bool is_reserved_reply(std::string_view reply) {
-  return starts_with(reply, "$JS.ACK.") || starts_with(reply, "_R_.") ||
-         starts_with(reply, "_GR_.");
+  return reply.front() == '$'
+             ? starts_with(reply, "$JS.ACK.")
+             : reply.front() == '_' && (starts_with(reply, "_R_.") || starts_with(reply, "_GR_."));
 }
 
 // Without a reply there is nothing to answer.
 bool is_system_request(const Publish& publish) {
-  return starts_with(publish.subject, "$SYS.REQ.") && !publish.reply.empty();
+  return publish.subject.front() == '$' && starts_with(publish.subject, "$SYS.REQ.") &&
+         !publish.reply.empty();
 }
 
 // Subjects between servers, which no client may publish to.
 bool is_routed_reply_prefix(std::string_view subject) {
-  return starts_with(subject, "_GR_.");
+  return subject.front() == '_' && starts_with(subject, "_GR_.");
 }
 
 }  // namespace
@@ -180,7 +184,7 @@ bool Connection::on_publish(const Publish& publish) {
     if (connect_.verbose) {
       send_ok();
     }
-    if (publish.subject.front() == '$' && is_system_request(publish)) {
+    if (is_system_request(publish)) {
       host_.system_request(*this, publish);
     } else {
       host_.route(*this, publish);

@@ -1,6 +1,7 @@
 #include "broker/parser.h"
 
 #include <array>
+#include <bit>
 #include <cstring>
 #include <utility>
 
@@ -25,6 +26,76 @@ char lower(char c) {
 
 const char* find_line_end(const char* from, const char* end) {
   return static_cast<const char*>(std::memchr(from, '\n', static_cast<std::size_t>(end - from)));
+}
+
+// The first byte from `at` on that ends a token of a canonical line: a blank or a control
+// character. `end` when there is none. Eight bytes are looked at together: of those that are not
+// above ' ' the lowest has its high bit set in `ends`, what is above that one may be wrong.
+const char* find_token_end(const char* at, const char* end) {
+  constexpr std::uint64_t kEach = 0x0101010101010101;
+  if constexpr (std::endian::native == std::endian::little) {
+    while (end - at >= 8) {
+      std::uint64_t bytes = 0;
+      std::memcpy(&bytes, at, sizeof bytes);
+      const std::uint64_t ends = (bytes - kEach * (' ' + 1)) & ~bytes & kEach * 0x80;
+      if (ends != 0) {
+        return at + std::countr_zero(ends) / 8;
+      }
+      at += 8;
+    }
+  }
+  while (at<end&& static_cast<unsigned char>(*at)> ' ') {
+    ++at;
+  }
+  return at;
+}
+
+// A decimal size of 1 to 9 digits at `at`: behind it. Null when there is none.
+const char* take_size(const char* at, const char* end, std::uint32_t& size) {
+  const char* const begin = at;
+  std::uint32_t value = 0;
+  while (at < end && static_cast<unsigned char>(*at - '0') <= 9) {
+    if (at - begin == static_cast<std::ptrdiff_t>(kSizeDigitsMax)) {
+      return nullptr;
+    }
+    value = value * 10 + static_cast<std::uint32_t>(*at - '0');
+    ++at;
+  }
+  size = value;
+  return at == begin ? nullptr : at;
+}
+
+std::string_view text_between(const char* begin, const char* end) {
+  return {begin, static_cast<std::size_t>(end - begin)};
+}
+
+// What ends a canonical line of PUB or HPUB: "[header_size ]total_size\r\n".
+struct Sizes {
+  const char* behind = nullptr;  // null: there is something else
+  std::uint32_t header_bytes = 0;
+  std::uint32_t total_bytes = 0;
+  std::string_view header_size;
+  std::string_view total_size;
+};
+
+inline Sizes take_sizes(const char* at, const char* end, bool with_headers) {
+  Sizes sizes;
+  if (with_headers) {
+    const char* const begin = at;
+    at = take_size(at, end, sizes.header_bytes);
+    if (at == nullptr || at == end || *at != ' ') {
+      return sizes;
+    }
+    sizes.header_size = text_between(begin, at);
+    ++at;
+  }
+  const char* const begin = at;
+  at = take_size(at, end, sizes.total_bytes);
+  if (at != nullptr && end - at >= 2 && at[0] == '\r' && at[1] == '\n') {
+    sizes.total_size = text_between(begin, at);
+    sizes.behind = at + 2;
+  }
+  return sizes;
 }
 
 // Tokens of `text` into `tokens`; their number, or tokens.size() + 1 when there are more.
@@ -162,58 +233,42 @@ Parser::Shortcut Parser::take_canonical_publish(const char*& at,
     return Shortcut::kNotTaken;
   }
   const bool with_headers = *at == 'H';
-  const char* token = at + (with_headers ? 5 : 4);
-  if (std::memcmp(token - 4, "PUB ", 4) != 0 || (with_headers && !limits_.headers)) {
+  const char* const subject = at + (with_headers ? 5 : 4);
+  if (std::memcmp(subject - 4, "PUB ", 4) != 0 || (with_headers && !limits_.headers)) {
     return Shortcut::kNotTaken;
   }
-  const char* const arguments = token;
-  const std::size_t least = with_headers ? 3 : 2;
-  std::array<std::string_view, 4> tokens;
-  std::size_t count = 0;
-  const char* line_end = nullptr;
-  while (line_end == nullptr) {
-    const char* token_end = token;
-    while (token_end<end&& static_cast<unsigned char>(*token_end)> ' ') {
-      ++token_end;
-    }
-    if (end - token_end < 2 || token_end == token || count > least) {
-      return Shortcut::kNotTaken;
-    }
-    tokens[count++] = {token, static_cast<std::size_t>(token_end - token)};
-    if (*token_end == ' ') {
-      token = token_end + 1;
-    } else if (token_end[0] == '\r' && token_end[1] == '\n') {
-      line_end = token_end;
-    } else {
-      return Shortcut::kNotTaken;
-    }
-  }
-  if (count < least ||
-      line_end - arguments > static_cast<std::ptrdiff_t>(limits_.max_control_line)) {
+  const char* const subject_end = find_token_end(subject, end);
+  if (subject_end == subject || subject_end == end || *subject_end != ' ') {
     return Shortcut::kNotTaken;
   }
-  Publish publish;
-  publish.subject = tokens[0];
-  publish.reply = count > least ? tokens[1] : std::string_view{};
-  publish.total_size = tokens[count - 1];
-  const std::int64_t total = parse_size(publish.total_size);
-  if (with_headers) {
-    publish.header_size = tokens[count - 2];
-    const std::int64_t headers = parse_size(publish.header_size);
-    if (headers <= 0 || headers > total) {
+  const char* const tail = subject_end + 1;
+  std::string_view reply;
+  Sizes sizes = take_sizes(tail, end, with_headers);
+  if (sizes.behind == nullptr) {
+    const char* const reply_end = find_token_end(tail, end);
+    if (reply_end == tail || reply_end == end || *reply_end != ' ') {
       return Shortcut::kNotTaken;
     }
-    publish.header_bytes = static_cast<std::uint32_t>(headers);
+    reply = text_between(tail, reply_end);
+    sizes = take_sizes(reply_end + 1, end, with_headers);
   }
-  const char* const body = line_end + 2;
-  if (total < 0 || total > limits_.max_payload || end - body < total + 2 || body[total] != '\r' ||
-      body[total + 1] != '\n') {
+  const char* const body = sizes.behind;
+  if (body == nullptr ||
+      body - 2 - subject > static_cast<std::ptrdiff_t>(limits_.max_control_line) ||
+      (with_headers && (sizes.header_bytes == 0 || sizes.header_bytes > sizes.total_bytes)) ||
+      sizes.total_bytes > limits_.max_payload ||
+      end - body < std::ptrdiff_t{sizes.total_bytes} + 2 || body[sizes.total_bytes] != '\r' ||
+      body[sizes.total_bytes + 1] != '\n') {
     return Shortcut::kNotTaken;
   }
-  publish.body = {body, static_cast<std::size_t>(total)};
-  const char* const tail = tokens[0].data() + tokens[0].size() + 1;
-  at = body + total + 2;
-  publish.tail = {tail, static_cast<std::size_t>(at - tail)};
+  at = body + sizes.total_bytes + 2;
+  const Publish publish{.subject = text_between(subject, subject_end),
+                        .reply = reply,
+                        .header_size = sizes.header_size,
+                        .total_size = sizes.total_size,
+                        .body = {body, sizes.total_bytes},
+                        .header_bytes = sizes.header_bytes,
+                        .tail = text_between(tail, at)};
   return sink.on_publish(publish) ? Shortcut::kTaken : Shortcut::kSinkStopped;
 }
 

@@ -87,14 +87,15 @@ bool DeliveryBatch::next(std::size_t& at, Record& record) const {
   Head head{};
   std::memcpy(&head, bytes_.get() + at, sizeof head);
   const char* const text = bytes_.get() + at + sizeof head;
-  Publish& message = record.message;
-  message = {};
-  message.subject = {text, head.subject_bytes};
-  message.tail = {text + head.subject_bytes, head.tail_bytes};
-  message.reply = message.tail.substr(0, head.reply_bytes);
-  message.body =
-      message.tail.substr(head.tail_bytes - head.body_bytes - std::size_t{2}, head.body_bytes);
-  message.header_bytes = head.header_bytes;
+  const std::string_view tail(text + head.subject_bytes, head.tail_bytes);
+  record.message = {
+      .subject = {text, head.subject_bytes},
+      .reply = tail.substr(0, head.reply_bytes),
+      .header_size = {},
+      .total_size = {},
+      .body = tail.substr(head.tail_bytes - head.body_bytes - std::size_t{2}, head.body_bytes),
+      .header_bytes = head.header_bytes,
+      .tail = tail};
   record.from_loop = head.from_loop;
   record.from_connection = head.from_connection;
   record.retries = head.retries;
@@ -187,26 +188,33 @@ std::size_t Router::carry(Account account,
 
 std::size_t Router::spread(const MatchResult& found, const Publish& publish, const Origin& origin) {
   work_ += found.work;
+  if (found.empty()) {
+    return 0;
+  }
+  if (!publish.tail.empty()) {
+    return deliver_to_all(found, publish, origin);
+  }
+  Publish completed = publish;
+  completed.tail = make_tail(publish, tail_);
+  const std::size_t reached = deliver_to_all(found, completed, origin);
+  if (tail_.capacity() > kReadBytes) {
+    std::string().swap(tail_);
+  }
+  return reached;
+}
+
+std::size_t Router::deliver_to_all(const MatchResult& found,
+                                   const Publish& message,
+                                   const Origin& origin) {
+  if (outboxes_.size() > 1) {
+    std::fill(begun_.begin(), begun_.end(), false);
+  }
   std::size_t reached = 0;
-  if (!found.empty()) {
-    Publish completed;
-    if (publish.tail.empty()) {
-      completed = publish;
-      completed.tail = make_tail(publish, tail_);
-    }
-    const Publish& message = publish.tail.empty() ? completed : publish;
-    if (outboxes_.size() > 1) {
-      std::fill(begun_.begin(), begun_.end(), false);
-    }
-    for (Subscription* const each : found.plain) {
-      reached += deliver_to(*each, message, origin, /*of_queue=*/false) ? 1U : 0U;
-    }
-    for (const QueueMembers& members : found.queues) {
-      reached += deliver_to_queue(members, message, origin) ? 1U : 0U;
-    }
-    if (tail_.capacity() > kReadBytes) {
-      std::string().swap(tail_);
-    }
+  for (Subscription* const each : found.plain) {
+    reached += deliver_to(*each, message, origin, /*of_queue=*/false) ? 1U : 0U;
+  }
+  for (const QueueMembers& members : found.queues) {
+    reached += deliver_to_queue(members, message, origin) ? 1U : 0U;
   }
   return reached;
 }

@@ -141,6 +141,10 @@ class Router {
   };
 
   std::size_t spread(const MatchResult& found, const Publish& publish, const Origin& origin);
+  /// Requires: the message has a tail.
+  std::size_t deliver_to_all(const MatchResult& found,
+                             const Publish& message,
+                             const Origin& origin);
   std::size_t carry(Account account,
                     std::string_view to,
                     const Publish& publish,

@@ -403,12 +403,7 @@ void MatchCache::forget_large(Slot& slot) {
   slot.subject.clear();
 }
 
-const MatchResult& MatchCache::match(std::string_view subject) {
-  ++lookups_;
-  if (last_ != nullptr && last_changes_ == index_.changes() && last_->subject == subject) {
-    ++hits_;
-    return last_->result;
-  }
+const MatchResult& MatchCache::look_up(std::string_view subject) {
   if (slots_.empty()) {
     if (!enabled_) {
       scratch_.clear();

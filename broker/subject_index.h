@@ -121,7 +121,14 @@ class MatchCache {
       : index_(index), enabled_(enabled) {}
 
   /// What `subject` reaches now. Lives until the next call or the read lock's release.
-  const MatchResult& match(std::string_view subject);
+  const MatchResult& match(std::string_view subject) {
+    ++lookups_;
+    if (last_ != nullptr && last_changes_ == index_.changes() && last_->subject == subject) {
+      ++hits_;
+      return last_->result;
+    }
+    return look_up(subject);
+  }
 
   std::uint64_t lookups() const { return lookups_; }
   std::uint64_t hits() const { return hits_; }
@@ -142,6 +149,7 @@ class MatchCache {
     MatchResult result;
     std::size_t large = 0;  // members of a result that counts as large
   };
+  const MatchResult& look_up(std::string_view subject);
   void make_room(Slot& slot, std::size_t members);
   void forget_large(Slot& slot);
 

@@ -32,8 +32,8 @@ struct Scratch {
   std::array<char, kRecordBytes> joined;
 };
 
-// On the heap: the C library fills thread-local storage with zeros when a thread begins, so that all
-// threads would keep these pages, those without TLS, too.
+// On the heap: the C library fills thread-local storage with zeros when a thread begins, so that
+// all threads would keep these pages, those without TLS, too.
 Scratch& scratch() {
   thread_local const std::unique_ptr<Scratch> mine(new Scratch);
   return *mine;

@@ -87,6 +87,13 @@ const std::vector<Case>& cases() {
       {"headers",
        "HPUB a r 18 20\r\nNATS/1.0\r\nA: b\r\n\r\nhi\r\nHPUB a 0 2\r\nhi\r\n",
        "HPUB|a|r|18|20|18|NATS/1.0\r\nA: b\r\n\r\nhi\nHPUB|a||0|2|0|hi\n"},
+      {"replies that look like sizes",
+       "PUB a 5 2\r\nhi\r\nPUB a 12ab 2\r\nho\r\nHPUB a 3 0 2\r\nhe\r\nHPUB a 3 4 1 2\r\n",
+       "PUB|a|5||2|0|hi\nPUB|a|12ab||2|0|ho\nHPUB|a|3|0|2|0|he\n",
+       kBadArguments},
+      {"bytes around the blank in subjects",
+       "PUB a!\x1f!b 1\r\nx\r\nPUB !\xff\x80\xa0\xa1!!! 1\r\ny\r\n",
+       "PUB|a!\x1f!b|||1|0|x\nPUB|!\xff\x80\xa0\xa1!!!|||1|0|y\n"},
       {"unsubscribe",
        "UNSUB 1\r\nUNSUB 1 5\r\nUNSUB 1 x\r\n",
        "UNSUB|1|-1\nUNSUB|1|5\nUNSUB|1|-1\n"},
@@ -207,6 +214,25 @@ TEST(Parser, WholeMessagesCarryTheirTail) {
   EXPECT_EQ(parser.parse("PUB a 1\r\nx\r\nPUB a r 1\r\ny\r\nPUB a  1\r\nz\r\n", sink).stop,
             ParseStop::kInputConsumed);
   EXPECT_EQ(sink.tails, 2);  // not the one with two blanks
+}
+
+TEST(Parser, MessagesOfAnyLengthArriveWhole) {
+  for (std::size_t length = 1; length < 40; ++length) {
+    const std::string name = times(length, 'n');
+    const std::string digits = times(length, '7');  // a reply, however much like a size
+    for (const std::string& reply : {std::string(), name, digits}) {
+      const std::string before_size = "PUB " + name + " " + reply + (reply.empty() ? "" : " ");
+      RecordingSink sink;
+      Parser parser;
+      const std::string input = before_size + "3\r\nabc\r\n";
+      // Nothing lies behind it that could be read by mistake.
+      const std::vector<char> exact(input.begin(), input.end());
+      ASSERT_EQ(parser.parse({exact.data(), exact.size()}, sink).stop, ParseStop::kInputConsumed);
+      ASSERT_EQ(sink.log, "PUB|" + name + "|" + reply + "||3|0|abc\n");
+      ASSERT_EQ(sink.tails, 1) << "in one pass";
+      ASSERT_EQ(sink.wrong_tails, 0);
+    }
+  }
 }
 
 TEST(Parser, StopsWhereTheSinkSaysAndGoesOnThere) {
