@@ -102,7 +102,7 @@ void Connection::on_events(std::uint32_t events) {
 // Epoll would report it for ever. What the client had sent before still counts, unless we do not
 // even know who it is.
 void Connection::on_broken_while_paused() {
-  if ((pauses_ & kPauseAuth) != 0) {
+  if (being_checked()) {
     close(close_reasons::kClientClosed);
   } else if (held() || (pauses_ & kPauseStopped) != 0) {
     // What it sent before is read when there is room for it.
@@ -535,7 +535,7 @@ void Connection::options_changed(bool check_user) {
 
 void Connection::schedule_next() {
   SteadyTime next = handshaking_ ? transport_->handshake_deadline() : next_ping_;
-  if (!handshaking_ && parser_.limits().connect_required) {
+  if (!handshaking_ && parser_.limits().connect_required && !being_checked()) {
     next = std::min(next, opened_at_ + host_.options->auth_timeout());
   }
   if (blocked_ && !handshaking_) {
@@ -561,7 +561,8 @@ void Connection::on_timer() {
     return;
   }
   const TimeoutOptions& timeouts = host_.options->timeouts;
-  if (parser_.limits().connect_required && now >= opened_at_ + host_.options->auth_timeout()) {
+  if (parser_.limits().connect_required && !being_checked() &&
+      now >= opened_at_ + host_.options->auth_timeout()) {
     host_.counters.auth_failures.add(1);
     close(close_reasons::kAuthenticationTimeout, "Authentication Timeout");
     return;
@@ -589,7 +590,7 @@ void Connection::check_ping() {
   const SteadyTime now = host_.now();
   const TimeoutOptions& timeouts = host_.options->timeouts;
   next_ping_ = now + timeouts.ping_interval;
-  if (held()) {
+  if (held() || being_checked()) {
     return;  // an answer would not be read
   }
   if (rtt_measured_ && now - last_activity_ < timeouts.ping_interval) {

@@ -149,6 +149,8 @@ class Connection final : public EventHandler, public ParserSink, public Timer {
   void hold(Hold why);
   void release(Hold why);
   bool held() const { return (pauses_ & (kPauseStreams | kPauseStream)) != 0; }
+  /// Its CONNECT came and is being checked elsewhere, however long others before it take.
+  bool being_checked() const { return (pauses_ & kPauseAuth) != 0; }
   /// For the rest of its life: nothing more is taken from it.
   void stop_reading() { set_pause(kPauseStopped, true); }
   /// Tells the client what the streams did not take; at most one a second.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -30,7 +31,10 @@ class Worker;
 struct SharedState {
   /// `loops`: workers, and the streams' loop where there is one.
   SharedState(std::size_t loops, std::uint64_t hash_seed)
-      : indexes{SubjectIndex(hash_seed), SubjectIndex(hash_seed)}, index_lock(loops) {}
+      : indexes{SubjectIndex(hash_seed), SubjectIndex(hash_seed)},
+        index_lock(loops),
+        // As for loops, half of the processors: a crowd of clients that connect takes no more.
+        auth_workers(std::max(1U, std::thread::hardware_concurrency() / 2)) {}
 
   std::array<SubjectIndex, kAccounts> indexes;  // guarded by index_lock
   SubjectIndex& index_of(const Subscription& subscription) {

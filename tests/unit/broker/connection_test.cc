@@ -197,6 +197,26 @@ TEST(ConnectionAuthentication, WhatFollowsASlowCheckWaitsForIt) {
   EXPECT_TRUE(host.watches_read);
 }
 
+// As many clients as connect at once wait for each other's checks, which is not their fault.
+TEST(ConnectionAuthentication, WhoIsBeingCheckedHasTime) {
+  FakeHost host(with_bcrypt);
+  host.start();
+  host.advance(1999ms);
+  host.receive({"CONNECT {\"user\":\"u\",\"pass\":\"secret\",\"verbose\":false}\r\nPING\r\n"});
+  ASSERT_EQ(host.to_check.size(), 1U);
+  host.advance(1ms);
+  for (int minute = 0; minute < 10; ++minute) {
+    host.advance(1min);
+    ASSERT_TRUE(host.connection->open()) << "after minutes: " << minute;
+  }
+  EXPECT_EQ(host.sent(), "") << "it could not answer";
+  User user;
+  user.account = "$G";
+  host.connection->authenticated(std::make_shared<const User>(user));
+  host.end_turn();
+  EXPECT_EQ(host.sent(), "PONG\r\n");
+}
+
 TEST(ConnectionAuthentication, ASlowCheckThatFailsOrHasNoRoomIsAViolation) {
   for (const std::size_t room : {1U, 0U}) {
     FakeHost host(with_bcrypt);
