@@ -155,6 +155,8 @@ inline constexpr std::size_t kSystemRequestsPerConnection = 16;
 inline constexpr std::size_t kSystemRequestBytesMax = 64U << 10U;
 /// Clients that came or went and are still to be announced; more are not announced.
 inline constexpr std::size_t kSystemEventsMax = 8192;
+/// Between announcements of how many clients an account has: each takes a look at all of them.
+inline constexpr std::chrono::milliseconds kAccountConnsInterval{100};
 /// Between announcements of the server's statistics.
 inline constexpr std::chrono::seconds kStatszInterval{10};
 

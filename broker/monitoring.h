@@ -225,9 +225,15 @@ class Monitoring {
     std::string payload;
   };
   Event client_event(const ConnectionSnapshot& client) EXCLUDES_LOCK(mutex_);
+  /// What they are told of how many clients an account has now: the same under two subjects, as
+  /// nats-server does.
+  std::vector<Event> account_events(const std::string& account) EXCLUDES_LOCK(mutex_);
+  /// The last that they hear.
+  Event shutdown_event() EXCLUDES_LOCK(mutex_);
 
  private:
   ServerSnapshot identity() EXCLUDES_LOCK(mutex_);
+  std::uint64_t next_answer() EXCLUDES_LOCK(mutex_);
 
   MonitoringSource& source_;
   Mutex mutex_;

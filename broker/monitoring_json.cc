@@ -284,19 +284,24 @@ Result<Json> accountz_json(const ServerSnapshot& server, const std::string& acco
   return json;
 }
 
+Json account_stat_json(const AccountSnapshot& account) {
+  Json json = Json::object();
+  json["acc"] = account.name;
+  json["conns"] = account.connections;
+  json["leafnodes"] = 0;
+  json["total_conns"] = account.connections;  // nats-server's sum of clients and leaf nodes
+  json["sent"] = traffic_json(account.traffic.out_msgs, account.traffic.out_bytes);
+  json["received"] = traffic_json(account.traffic.in_msgs, account.traffic.in_bytes);
+  json["slow_consumers"] = account.slow_consumers;
+  return json;
+}
+
 Json accstatz_json(const ServerSnapshot& server, bool unused, const std::string& account) {
   Json json = object_for(server);
   Json& list = json["account_statz"] = Json::array();
   for (const AccountSnapshot& a : server.accounts) {
     if ((account.empty() || a.name == account) && (unused || a.connections > 0)) {
-      Json& entry = list.emplace_back(Json::object());
-      entry["acc"] = a.name;
-      entry["conns"] = a.connections;
-      entry["leafnodes"] = 0;
-      entry["total_conns"] = a.connections;  // nats-server's sum of clients and leaf nodes
-      entry["sent"] = traffic_json(a.traffic.out_msgs, a.traffic.out_bytes);
-      entry["received"] = traffic_json(a.traffic.in_msgs, a.traffic.in_bytes);
-      entry["slow_consumers"] = a.slow_consumers;
+      list.push_back(account_stat_json(a));
     }
   }
   return json;

@@ -64,6 +64,8 @@ Json gatewayz_json(const ServerSnapshot& server);
 Json leafz_json(const ServerSnapshot& server);
 /// `account` "": the names; else that account's details. kNotFound for an unknown one.
 Result<Json> accountz_json(const ServerSnapshot& server, const std::string& account);
+/// What one account does now.
+Json account_stat_json(const AccountSnapshot& account);
 /// Accounts without connections only with `unused`; one account's with its name.
 Json accstatz_json(const ServerSnapshot& server, bool unused, const std::string& account);
 Json jsz_json(const ServerSnapshot& server);

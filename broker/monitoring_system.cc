@@ -4,12 +4,15 @@
 //   $SYS.REQ.SERVER.<PING|id>.<WHAT>     WHAT: STATSZ, VARZ, CONNZ ...; system users only,
 //                                        but PING.CONNZ for everybody, about his own account
 //   $SYS.REQ.ACCOUNT.PING.<WHAT>         CONNZ, STATZ; everybody, about his own account
-//   $SYS.REQ.ACCOUNT.<name>.<WHAT>       CONNZ, STATZ, SUBSZ, INFO; system users only
+//   $SYS.REQ.ACCOUNT.<name>.<WHAT>       CONNZ, STATZ, SUBSZ, LEAFZ, INFO, CONNS; system users only
 //   $SYS.REQ.USER.INFO                   who am I; everybody
 //
 // And what system users are told without asking:
 //
-//   $SYS.ACCOUNT.<name>.CONNECT, .DISCONNECT, $SYS.SERVER.<id>.CLIENT.AUTH.ERR
+//   $SYS.ACCOUNT.<name>.CONNECT, .DISCONNECT, .SERVER.CONNS, $SYS.SERVER.ACCOUNT.<name>.CONNS,
+//   $SYS.SERVER.<id>.CLIENT.AUTH.ERR, .SHUTDOWN
+
+#include <algorithm>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -172,6 +175,9 @@ class Request {
     if (what == "SUBSZ" && !own) {
       return subsz(name);
     }
+    if (what == "LEAFZ" && !own) {
+      return leafz_json(server_);
+    }
     if (what == "INFO" && !own) {
       auto found = accountz_json(server_, name);
       return found.has_value() ? Result<Json>((*found)["account_detail"]) : found;
@@ -242,6 +248,35 @@ Json client_json(const ConnectionSnapshot& client) {
   return json;
 }
 
+// What every advisory begins with.
+Json advisory_json(std::string_view what,
+                   const ServerSnapshot& server,
+                   std::uint64_t sequence,
+                   std::int64_t when_ns) {
+  Json json = Json::object();
+  json["type"] = fmt::format("io.nats.server.advisory.v1.{}", what);
+  json["id"] = fmt::format("{}{:016}", server.server_id.substr(1, 6), sequence);
+  json["timestamp"] = format_time(when_ns);
+  json["server"] = server_json(server, sequence, when_ns);
+  return json;
+}
+
+// How many clients an account has. nullopt: there is no such account.
+std::optional<Json> account_conns_json(const ServerSnapshot& server,
+                                       std::string_view account,
+                                       std::uint64_t sequence) {
+  const auto found = std::find_if(
+      server.accounts.begin(), server.accounts.end(), [&](const AccountSnapshot& each) {
+        return each.name == account;
+      });
+  if (found == server.accounts.end()) {
+    return std::nullopt;
+  }
+  Json json = advisory_json("account_connections", server, sequence, server.now_ns);
+  json.update(account_stat_json(*found));
+  return json;
+}
+
 }  // namespace
 
 ServerSnapshot Monitoring::identity() {
@@ -257,21 +292,18 @@ ServerSnapshot Monitoring::identity() {
   return *identity_;
 }
 
+std::uint64_t Monitoring::next_answer() {
+  MutexLock lock(mutex_);
+  return ++system_answers_;
+}
+
 Monitoring::Event Monitoring::client_event(const ConnectionSnapshot& client) {
   const ServerSnapshot server = identity();
-  std::uint64_t sequence = 0;
-  {
-    MutexLock lock(mutex_);
-    sequence = ++system_answers_;
-  }
   const bool ended = client.stop_ns != 0;
-  const std::int64_t when_ns = ended ? client.stop_ns : client.start_ns;
-  Json json = Json::object();
-  json["type"] = ended ? "io.nats.server.advisory.v1.client_disconnect"
-                       : "io.nats.server.advisory.v1.client_connect";
-  json["id"] = fmt::format("{}{:016}", server.server_id.substr(1, 6), sequence);
-  json["timestamp"] = format_time(when_ns);
-  json["server"] = server_json(server, sequence, when_ns);
+  Json json = advisory_json(ended ? "client_disconnect" : "client_connect",
+                            server,
+                            next_answer(),
+                            ended ? client.stop_ns : client.start_ns);
   json["client"] = client_json(client);
   if (ended) {
     // As the client sees it.
@@ -286,6 +318,23 @@ Monitoring::Event Monitoring::client_event(const ConnectionSnapshot& client) {
           ? fmt::format("$SYS.SERVER.{}.CLIENT.AUTH.ERR", server.server_id)
           : fmt::format("$SYS.ACCOUNT.{}.{}", client.account, ended ? "DISCONNECT" : "CONNECT");
   return event;
+}
+
+std::vector<Monitoring::Event> Monitoring::account_events(const std::string& account) {
+  const std::optional<Json> json =
+      account_conns_json(source_.server_snapshot(), account, next_answer());
+  if (!json) {
+    return {};
+  }
+  const std::string payload = json_text(*json, /*pretty=*/false);
+  return {{fmt::format("$SYS.SERVER.ACCOUNT.{}.CONNS", account), payload},
+          {fmt::format("$SYS.ACCOUNT.{}.SERVER.CONNS", account), payload}};
+}
+
+Monitoring::Event Monitoring::shutdown_event() {
+  const ServerSnapshot server = source_.server_snapshot();
+  return {fmt::format("$SYS.SERVER.{}.SHUTDOWN", server.server_id),
+          json_text(server_json(server, next_answer(), server.now_ns), /*pretty=*/false)};
 }
 
 std::optional<std::string> Monitoring::answer_system_request(std::string_view subject,
@@ -336,7 +385,13 @@ std::optional<std::string> Monitoring::answer_system_request(std::string_view su
   } else if (take_prefix(rest, kAccountPrefix)) {
     const std::size_t dot = rest.rfind('.');
     if (dot != std::string_view::npos) {
-      answer = request.account_data(rest.substr(0, dot), rest.substr(dot + 1));
+      const std::string_view account = rest.substr(0, dot);
+      const std::string_view what = rest.substr(dot + 1);
+      if (what == "CONNS" && requester.system) {
+        const auto conns = account_conns_json(request.server(), account, sequence);
+        return conns ? std::optional(json_text(*conns, /*pretty=*/false)) : std::nullopt;
+      }
+      answer = request.account_data(account, what);
     }
   }
   if (!answer) {

@@ -301,6 +301,9 @@ void Server::stop() {
   }
   stop_.request_stop();
   http_.reset();
+  if (listener_ != nullptr) {
+    announce_shutdown();
+  }
   if (system_ != nullptr) {
     system_->stop();
   }

@@ -70,6 +70,7 @@ class Server final : public MonitoringSource {
 
  private:
   struct ConnectionTotals {
+    int open = 0;
     std::uint64_t pending_bytes = 0;
     AccountSnapshot system;
   };
@@ -90,6 +91,7 @@ class Server final : public MonitoringSource {
   void connection_ended(const ConnectionSnapshot& snapshot) EXCLUDES_LOCK(mutex_);
   void start_system_service();
   bool system_users_listen() const;
+  void announce_shutdown();
   bool ask_system(const Connection& from, const Publish& publish, bool reached);
   void deliver_system(const SystemRequest& request, std::optional<std::string> answer);
   std::size_t connection_count() const;

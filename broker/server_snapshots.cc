@@ -13,11 +13,12 @@ std::uint64_t without(std::uint64_t all, std::uint64_t some) {
 }
 
 // Counters are kept for whole loops; the users' account is what the system users' leaves of them.
-void split_accounts(ServerSnapshot& shot, AccountSnapshot system) {
+// `open`: connections, without those that only linger.
+void split_accounts(ServerSnapshot& shot, AccountSnapshot system, int open) {
   system.name = shot.options->authorization.system_account;
   AccountSnapshot users;
   users.name = shot.options->authorization.account;
-  users.connections = std::max(0, shot.connections - system.connections);
+  users.connections = open - system.connections;
   users.total_connections = without(shot.total_connections, system.total_connections);
   users.traffic = {without(shot.traffic.in_msgs, system.traffic.in_msgs),
                    without(shot.traffic.out_msgs, system.traffic.out_msgs),
@@ -45,6 +46,7 @@ Server::ConnectionTotals Server::connection_totals() {
       if (!connection->open()) {
         continue;
       }
+      ++here.open;
       here.pending_bytes += connection->pending_bytes();
       if (connection->account() == Account::kSystem) {
         const ConnectionSnapshot shot = connection->snapshot(/*with_subscriptions=*/false);
@@ -54,6 +56,7 @@ Server::ConnectionTotals Server::connection_totals() {
       }
     }
     MutexLock lock(collect);
+    totals.open += here.open;
     totals.pending_bytes += here.pending_bytes;
     totals.system.connections += here.system.connections;
     totals.system.total_connections += static_cast<std::uint64_t>(here.system.connections);
@@ -108,7 +111,7 @@ ServerSnapshot Server::server_snapshot() {
     shot.held_producers += counters.held_producers.get();
   }
   shot.slow_consumers = shot.slow_consumers_pending + shot.slow_consumers_deadline;
-  split_accounts(shot, std::move(totals.system));
+  split_accounts(shot, std::move(totals.system), totals.open);
   if (streams_ != nullptr && !stopped_.load(std::memory_order_acquire)) {
     shot.jetstream = streams_->snapshot();
   }

@@ -33,6 +33,24 @@ bool Server::system_users_listen() const {
   return shared_.indexes[index_of(Account::kSystem)].size() > 0;
 }
 
+// Any thread but the loops'. What it says reaches those who hear it before they are closed.
+void Server::announce_shutdown() {
+  const auto on_first = [this](const std::function<void(Worker&)>& visit) {
+    for_each_worker([&](Worker& worker) {
+      if (worker.index() == 0) {
+        visit(worker);
+      }
+    });
+  };
+  bool heard = false;
+  on_first([&](Worker& /*worker*/) { heard = system_users_listen(); });
+  if (heard) {
+    const Monitoring::Event event = monitoring_.shutdown_event();
+    on_first(
+        [&](Worker& worker) { worker.publish(Account::kSystem, event.subject, event.payload); });
+  }
+}
+
 // On a loop's thread.
 bool Server::ask_system(const Connection& from, const Publish& publish, bool reached) {
   SystemRequest request;

@@ -1,5 +1,6 @@
 #include "broker/system_service.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "broker/limits.h"
@@ -15,6 +16,7 @@ SystemService::SystemService(Monitoring& monitoring,
       statsz_subject_(std::move(statsz_subject)),
       deliver_(std::move(deliver)),
       next_statsz_(clock.now() + kStatszInterval),
+      next_account_conns_(clock.now()),
       thread_([this] { run(); }) {}
 
 SystemService::~SystemService() {
@@ -54,7 +56,13 @@ bool SystemService::ask(SystemRequest request) {
 void SystemService::announce(ConnectionSnapshot client) {
   {
     MutexLock lock(mutex_);
-    if (stopping_ || events_.size() >= kSystemEventsMax) {
+    if (stopping_) {
+      return;
+    }
+    if (client.connected) {
+      changed_accounts_.insert(client.account);
+    }
+    if (events_.size() >= kSystemEventsMax) {
       return;
     }
     events_.push_back(std::move(client));
@@ -72,6 +80,10 @@ SystemRequest SystemService::take_request() {
   return request;
 }
 
+SteadyTime SystemService::next_deadline() const {
+  return changed_accounts_.empty() ? next_statsz_ : std::min(next_statsz_, next_account_conns_);
+}
+
 std::optional<SystemService::Job> SystemService::next() {
   MutexLock lock(mutex_);
   while (!stopping_) {
@@ -83,6 +95,14 @@ std::optional<SystemService::Job> SystemService::next() {
       events_.pop_front();
       return client;
     }
+    if (!changed_accounts_.empty() && clock_.now() >= next_account_conns_) {
+      AccountChange change{*changed_accounts_.begin()};
+      changed_accounts_.erase(changed_accounts_.begin());
+      if (changed_accounts_.empty()) {
+        next_account_conns_ = clock_.now() + kAccountConnsInterval;
+      }
+      return change;
+    }
     if (clock_.now() >= next_statsz_) {
       next_statsz_ = clock_.now() + kStatszInterval;
       // As if a system user had asked for them, with that subject for the reply.
@@ -93,7 +113,7 @@ std::optional<SystemService::Job> SystemService::next() {
       statsz.reply = statsz_subject_;
       return statsz;
     }
-    wake_.wait_until(mutex_, next_statsz_);
+    wake_.wait_until(mutex_, next_deadline());
   }
   return std::nullopt;
 }
@@ -106,12 +126,22 @@ void SystemService::run() {
                    request->subject, request->payload, request->requester));
       continue;
     }
-    Monitoring::Event event = monitoring_.client_event(std::get<ConnectionSnapshot>(*job));
-    SystemRequest announcement;
-    announcement.account = Account::kSystem;
-    announcement.reply = std::move(event.subject);
-    deliver_(announcement, std::move(event.payload));
+    if (const auto* const client = std::get_if<ConnectionSnapshot>(&*job)) {
+      publish(monitoring_.client_event(*client));
+      continue;
+    }
+    for (Monitoring::Event& event :
+         monitoring_.account_events(std::get<AccountChange>(*job).account)) {
+      publish(std::move(event));
+    }
   }
+}
+
+void SystemService::publish(Monitoring::Event event) {
+  SystemRequest announcement;
+  announcement.account = Account::kSystem;
+  announcement.reply = std::move(event.subject);
+  deliver_(announcement, std::move(event.payload));
 }
 
 }  // namespace feedvault::broker

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <variant>
@@ -29,8 +30,9 @@ struct SystemRequest {
   bool reached_somebody = false;  // a client listens to that subject, too
 };
 
-/// Answers requests to $SYS.REQ.>, announces clients that come and go, and the server's statistics
-/// every kStatszInterval. On a thread of its own: an answer takes snapshots of all loops, and a
+/// Answers requests to $SYS.REQ.>, announces clients that come and go and how many their account
+/// then has (at most every kAccountConnsInterval), and the server's statistics every
+/// kStatszInterval. On a thread of its own: an answer takes snapshots of all loops, and a
 /// loop must not wait for others.
 ///
 /// At most kSystemRequestsMax requests wait, half of them from ordinary users, and
@@ -60,12 +62,17 @@ class SystemService {
   void stop() EXCLUDES_LOCK(mutex_);
 
  private:
-  using Job = std::variant<SystemRequest, ConnectionSnapshot>;
+  struct AccountChange {
+    std::string account;
+  };
+  using Job = std::variant<SystemRequest, ConnectionSnapshot, AccountChange>;
 
   void run() EXCLUDES_LOCK(mutex_);
   /// Blocks until there is something to do; nullopt at the end.
   std::optional<Job> next() EXCLUDES_LOCK(mutex_);
   SystemRequest take_request() REQUIRES_LOCK(mutex_);
+  SteadyTime next_deadline() const REQUIRES_LOCK(mutex_);
+  void publish(Monitoring::Event event);
 
   Monitoring& monitoring_;
   const Clock& clock_;
@@ -77,6 +84,8 @@ class SystemService {
   SteadyTime next_statsz_ GUARDED_BY(mutex_);
   std::deque<SystemRequest> requests_ GUARDED_BY(mutex_);
   std::deque<ConnectionSnapshot> events_ GUARDED_BY(mutex_);
+  std::set<std::string> changed_accounts_ GUARDED_BY(mutex_);
+  SteadyTime next_account_conns_ GUARDED_BY(mutex_);                       // not before
   std::map<std::uint64_t, std::size_t> by_connection_ GUARDED_BY(mutex_);  // those that wait
   std::thread thread_;
 };

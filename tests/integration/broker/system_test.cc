@@ -1,6 +1,7 @@
 // $SYS: requests, events and isolation, on our broker and on nats-server.
 
 #include <atomic>
+#include <csignal>
 #include <map>
 #include <memory>
 #include <string>
@@ -92,6 +93,7 @@ TEST_P(System, OrdinaryUsersMayOnlyAskAboutThemselves) {
                                      "$SYS.REQ.SERVER." + id + ".VARZ",
                                      "$SYS.REQ.SERVER." + id + ".CONNZ",
                                      std::string("$SYS.REQ.ACCOUNT.APP.CONNZ"),
+                                     std::string("$SYS.REQ.ACCOUNT.APP.CONNS"),
                                      std::string("$SYS.REQ.ACCOUNT.$SYS.CONNZ")}) {
     EXPECT_EQ(ask(app_, subject), nullptr) << subject;
   }
@@ -136,6 +138,31 @@ TEST_P(System, SystemUsersAreToldWhoComesAndGoes) {
   EXPECT_EQ(next_event(refused)["reason"], "Authentication Failure");
 }
 
+TEST_P(System, SystemUsersAreToldHowManyClientsAnAccountHas) {
+  const NatscSubscription counts = natsc_subscribe(admin_, "$SYS.ACCOUNT.APP.SERVER.CONNS");
+  const NatscSubscription same = natsc_subscribe(admin_, "$SYS.SERVER.ACCOUNT.APP.CONNS");
+  const auto hear_of = [](const NatscSubscription& subscription, int connections) {
+    json event = next_event(subscription);
+    while (event.is_object() && event["conns"] != connections) {
+      event = next_event(subscription);
+    }
+    return event;
+  };
+  {
+    const NatscConnection guest = connect_as(server_, "app", "a");
+    EXPECT_EQ(hear_of(counts, 2)["type"], "io.nats.server.advisory.v1.account_connections");
+  }
+  EXPECT_EQ(hear_of(counts, 1)["acc"], "APP");
+  EXPECT_EQ(hear_of(same, 2)["server"]["name"], "example");
+  EXPECT_EQ(ask(admin_, "$SYS.REQ.ACCOUNT.APP.CONNS")["conns"], 1);
+}
+
+TEST_P(System, SystemUsersHearThatTheServerStops) {
+  const NatscSubscription end = natsc_subscribe(admin_, "$SYS.SERVER.*.SHUTDOWN");
+  server_.process().send_signal(SIGTERM);
+  EXPECT_EQ(next_event(end)["name"], "example");
+}
+
 TEST_P(System, SystemUsersOverhearRequestsOfOthers) {
   const NatscSubscription spy = natsc_subscribe(admin_, "$SYS.REQ.SERVER.PING");
   const NatscConnection other = connect_as(server_, "admin", "s");
@@ -163,6 +190,9 @@ class SystemShapes : public ::testing::Test {
 TEST_F(SystemShapes, AreNatsServers) {
   const NatscConnection our_admin = connect_as(ours_, "admin", "s");
   const NatscConnection reference_admin = connect_as(reference_, "admin", "s");
+  // An account without clients is not spoken of.
+  const NatscConnection our_app = connect_as(ours_, "app", "a");
+  const NatscConnection reference_app = connect_as(reference_, "app", "a");
   // What /accountz leaves out over HTTP, it leaves out here, too.
   const auto left_out = [](const std::string& path) {
     return path.find("imports") != std::string::npos ||
@@ -183,8 +213,13 @@ TEST_F(SystemShapes, AreNatsServers) {
                                  ".ACCOUNTZ",
                                  "id.VARZ",
                                  "id.STATSZ",
-                                 "id.CONNZ"}) {
+                                 "id.CONNZ",
+                                 "ACCOUNT.APP.CONNS",
+                                 "ACCOUNT.APP.LEAFZ"}) {
     const auto subject = [&](const std::string& id) {
+      if (what.compare(0, 8, "ACCOUNT.") == 0) {
+        return "$SYS.REQ." + what;
+      }
       return "$SYS.REQ.SERVER." +
              (what.compare(0, 2, "id") == 0 ? id + what.substr(2) : "PING" + what);
     };

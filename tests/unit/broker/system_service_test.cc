@@ -30,6 +30,7 @@ class BusySource final : public MonitoringSource {
     shot.server_id = "N" + std::string(55, 'X');
     shot.server_name = "busy";
     shot.options = std::make_shared<const Options>();
+    shot.accounts.emplace_back().name = "$G";
     return shot;
   }
   std::vector<ConnectionSnapshot> connection_snapshots(const ConnectionQuery& /*query*/) override {
@@ -138,6 +139,26 @@ TEST_F(SystemServiceTest, AnnouncementsWaitForRequestsAndAreBounded) {
   EXPECT_TRUE(eventually([&] { return count() == kSystemEventsMax + 2; }, std::chrono::minutes(5)));
   EXPECT_EQ(replies()[1], "inbox.2");
   EXPECT_EQ(replies()[2], "$SYS.ACCOUNT.$G.CONNECT");
+}
+
+TEST_F(SystemServiceTest, HowManyClientsThereAreIsToldOnceForMany) {
+  ConnectionSnapshot client;
+  client.account = "$G";
+  client.connected = true;
+  constexpr std::size_t kClients = 100;
+  for (std::size_t i = 0; i < kClients; ++i) {
+    service_.announce(client);
+  }
+  source_.set_free();
+  ASSERT_TRUE(eventually([&] { return count() == 1 + kClients + 2; }));
+  EXPECT_EQ(replies()[kClients + 1], "$SYS.SERVER.ACCOUNT.$G.CONNS");
+  EXPECT_EQ(replies()[kClients + 2], "$SYS.ACCOUNT.$G.SERVER.CONNS");
+  service_.announce(client);
+  ASSERT_TRUE(eventually([&] { return count() == 1 + kClients + 3; }));
+  EXPECT_EQ(replies().back(), "$SYS.ACCOUNT.$G.CONNECT") << "the count waits";
+  clock_.advance(kAccountConnsInterval);
+  EXPECT_TRUE(service_.ask(request(2, /*system=*/true)));  // wakes it
+  ASSERT_TRUE(eventually([&] { return count() == 1 + kClients + 6; }));
 }
 
 TEST_F(SystemServiceTest, StatisticsAreAnnouncedFromTimeToTime) {
