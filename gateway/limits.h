@@ -33,6 +33,9 @@ inline constexpr std::chrono::seconds kHeartbeatInterval{10};
 inline constexpr std::chrono::milliseconds kTick{100};
 /// At the end of the process, for answers that are under way.
 inline constexpr std::chrono::seconds kDrainMax{5};
+/// And then for threads that wait for a database or a broker that does not answer: there is nothing
+/// that they could still do.
+inline constexpr std::chrono::seconds kLeaveMax{2};
 
 /// Jobs that wait for a database connection; more are refused with 503.
 inline constexpr std::size_t kJobsMax = 20'000;

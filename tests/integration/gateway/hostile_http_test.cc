@@ -21,7 +21,9 @@ using ::testing::Not;
 class GatewayHostile : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    installation = new Installation;
+    Installation::Options options;
+    options.gate_database = true;
+    installation = new Installation(options);
     installation->start_ready("a");
     installation->events().producer.acknowledged(5);
     if (!installation->events().wait_until_published(5)) {
@@ -171,6 +173,26 @@ TEST_F(GatewayHostile, TenThousandIdleConnectionsKeepNobodyOut) {
     ASSERT_TRUE(event.has_value()) << seq;
     EXPECT_EQ(event->id, "events:" + std::to_string(seq));
   }
+}
+
+TEST_F(GatewayHostile, ADatabaseThatHangsDoesNotHoldUpTheEnd) {
+  GatewayProcess ending(*installation, {{"FEEDVAULT_HTTP_DATABASE_CONNECTIONS", "1"}});
+  ASSERT_TRUE(ending.wait_until_ready()) << ending.log();
+  ASSERT_EQ(ending.get("/feeds/events/messages/1").status, 200);
+  installation->database_gate().drop();
+  {
+    // On the connection that just answered, where silence is taken for 30 s.
+    HttpClient client(ending.port());
+    client.send("GET /feeds/events/messages/1 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    EXPECT_TRUE(eventually([&] {
+      const std::string metrics = ending.get("/metrics").body;
+      return metrics.find("\nfeedvault_gateway_database_jobs_total 2\n") != std::string::npos &&
+             metrics.find("\nfeedvault_gateway_database_jobs 0\n") != std::string::npos;
+    })) << ending.get("/metrics").body;
+  }
+  EXPECT_EQ(ending.terminate(), 0) << ending.log();
+  EXPECT_THAT(ending.log(), HasSubstr("stopped without waiting for the database"));
+  installation->database_gate().pass();
 }
 
 }  // namespace
