@@ -6,11 +6,13 @@ namespace feedvault::history_wire {
 
 // The words of the history service, for both its sides; docs/history.md has the sentences. A
 // request is JSON on kSubjectPrefix + feed; its answer is a page of messages, each as in the feed
-// stream, and then one message without payload that has kNextSeq, or an error.
+// stream or many in one (history_pack.h), and then one message without payload that has kNextSeq,
+// or an error.
 
 inline constexpr const char* kSubjectPrefix = "feed.history.";
 
 inline constexpr const char* kNextSeq = "Feed-Next-Seq";        // where to go on
+inline constexpr const char* kPacked = "Feed-Packed";           // how many this message holds
 inline constexpr const char* kPage = "Feed-Page";               // kMore or kEnd
 inline constexpr const char* kMore = "more";                    // there is more behind the page
 inline constexpr const char* kEnd = "end";                      // the table ends behind it, for now

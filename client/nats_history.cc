@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "client/history_pack.h"
 #include "client/history_wire.h"
 
 namespace feedvault {
@@ -30,9 +31,8 @@ std::string time_text(std::int64_t unix_us) {
   return format_rfc3339_us(std::clamp<std::int64_t>(unix_us, 0, kYear2262 - 1));
 }
 
-/// Data messages always say their seq; what ends an answer does not.
 bool ends_answer(const nats::Message& message) {
-  return message.payload().empty() && !message.header(wire::kFeedSeq);
+  return message.payload().empty();
 }
 
 Status error_of(const nats::Message& last) {
@@ -50,19 +50,34 @@ Status error_of(const nats::Message& last) {
   return *code == 404 ? not_found(text) : *code == 400 ? invalid_argument(text) : unavailable(text);
 }
 
-Result<HistoryMessage> history_message(const nats::Message& message) {
-  const auto seq = number_of(message.header(wire::kFeedSeq));
-  const auto time = message.header(wire::kFeedTimestamp);
-  const auto id = message.header(wire::kFeedId);
-  const auto time_ns = time ? parse_rfc3339_ns(*time) : Result<std::int64_t>(not_found("time"));
-  if (!seq || !time_ns || !id) {
-    return protocol_error("history: a message without Feed-Seq, Feed-Id or Feed-Timestamp");
+/// How many messages a part of an answer holds, as it says itself; 0 for what is no part.
+std::uint64_t messages_in(const nats::Message& part) {
+  return number_of(part.header(wire::kPacked)).value_or(0);
+}
+
+Status append(const PackedMessage& message, const SeqRange& asked, HistoryPage& page) {
+  if (message.seq < page.next_seq || message.seq > asked.last) {
+    return protocol_error("history: message " + std::to_string(message.seq) + " is out of order");
   }
-  return HistoryMessage{.seq = *seq,
-                        .timestamp_us = *time_ns / 1000,
-                        .id = std::string(*id),
-                        .data = std::string(message.payload()),
-                        .body = {}};
+  page.next_seq = message.seq + 1;
+  page.messages.push_back({.seq = message.seq,
+                           .timestamp_us = message.timestamp_us,
+                           .id = std::string(message.id),
+                           .data = std::string(message.data),
+                           .body = {}});
+  return {};
+}
+
+Status append_part(const nats::Message& part, const SeqRange& asked, HistoryPage& page) {
+  std::string_view pack = part.payload();
+  for (std::uint64_t left = messages_in(part); left > 0; --left) {
+    const auto message = take_packed(pack);
+    if (!message) {
+      return protocol_error("history: fewer messages in a pack than it says");
+    }
+    RETURN_IF_ERROR(append(*message, asked, page));
+  }
+  return pack.empty() ? Status() : protocol_error("history: more messages in a pack than it says");
 }
 
 }  // namespace
@@ -92,8 +107,10 @@ void NatsHistory::arrive(nats::Message message) {
     }
     ++arrivals_;
     Answer& answer = found->second;
-    if (!last && answer.messages.size() < answer.messages_max) {
-      answer.messages.push_back(std::move(message));
+    if (const std::uint64_t more = messages_in(message);
+        !last && more <= answer.messages_max - answer.messages) {
+      answer.messages += more;
+      answer.parts.push_back(std::move(message));
       return;
     }
     answer.ended = last;
@@ -165,7 +182,7 @@ Result<NatsHistory::Answer> NatsHistory::wait(std::uint64_t id) {
   Answer answer = std::move(found->second);
   answers_.erase(found);
   RETURN_IF_ERROR(error_of(answer.last));
-  if (number_of(answer.last.header(wire::kMessages)) != answer.messages.size()) {
+  if (number_of(answer.last.header(wire::kMessages)) != answer.messages) {
     return unavailable("messages of a history page were lost on their way");
   }
   if (!answer.last.header(wire::kNextSeq)) {
@@ -197,11 +214,12 @@ Status NatsHistory::ask_ahead(const HistoryRequest& request) {
     ASSIGN_OR_RETURN(
         const std::uint64_t id,
         ask(feed_,
-            fmt::format(R"({{"from_seq":{},"to_seq":{},"max_messages":{},"max_bytes":{}}})",
-                        first,
-                        last,
-                        messages_,
-                        request.bytes_max),
+            fmt::format(
+                R"({{"from_seq":{},"to_seq":{},"max_messages":{},"max_bytes":{},"packed":true}})",
+                first,
+                last,
+                messages_,
+                request.bytes_max),
             messages_));
     pages_.push_back({.id = id, .range = {.first = first, .last = last}});
     first = last + 1;
@@ -231,15 +249,10 @@ Result<HistoryPage> NatsHistory::take_page(const HistoryRequest& request) {
   ASSIGN_OR_RETURN(const Answer answer, wait(asked.id));
   pages_.pop_front();
   HistoryPage page;
-  page.messages.reserve(answer.messages.size());
+  page.messages.reserve(answer.messages);
   page.next_seq = asked.range.first;
-  for (const nats::Message& message : answer.messages) {
-    ASSIGN_OR_RETURN(HistoryMessage taken, history_message(message));
-    if (taken.seq < page.next_seq || taken.seq > asked.range.last) {
-      return protocol_error("history: message " + std::to_string(taken.seq) + " is out of order");
-    }
-    page.next_seq = taken.seq + 1;
-    page.messages.push_back(std::move(taken));
+  for (const nats::Message& part : answer.parts) {
+    RETURN_IF_ERROR(append_part(part, asked.range, page));
   }
   page.end = answer.last.header(wire::kPage) == wire::kEnd;
   page.next_seq =

@@ -45,8 +45,9 @@ class NatsHistory final : public HistorySource {
   /// A request, and what has come of its answer.
   struct Answer {
     std::size_t messages_max = 0;
-    std::vector<nats::Message> messages;
-    nats::Message last;  // the one that ends it
+    std::vector<nats::Message> parts;  // packs of messages
+    std::size_t messages = 0;          // in all of them
+    nats::Message last;                // the one that ends it
     bool ended = false;
     bool lost = false;  // with the connection
   };

@@ -14,7 +14,7 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kKnown =
-    "known are from_seq or from_time, to_seq or to_time, max_messages, max_bytes";
+    "known are from_seq or from_time, to_seq or to_time, max_messages, max_bytes, packed";
 
 /// Part of a stranger's text, fit for a header.
 std::string shown(const std::string& text) {
@@ -56,6 +56,11 @@ Status take(const std::string& key, const json& value, HistoryAsk& ask) {
   } else if (key == "max_bytes") {
     ASSIGN_OR_RETURN(const std::uint64_t most, number(key, value));
     ask.page.bytes_max = std::min<std::uint64_t>(most, kHistoryBytesMax);
+  } else if (key == "packed") {
+    if (!value.is_boolean()) {
+      return invalid_argument("packed must be true or false");
+    }
+    ask.packed = value.get<bool>();
   } else {
     return invalid_argument("unknown key '" + shown(key) + "'; " + kKnown);
   }

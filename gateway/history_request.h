@@ -23,6 +23,7 @@ struct HistoryAsk {
   /// Instead of the range's ends, where given; Unix microseconds.
   std::optional<std::int64_t> from_time_us;
   std::optional<std::int64_t> to_time_us;
+  bool packed = false;  // many messages in one, as client/history_pack.h has it
 };
 
 /// Reads the JSON of a request; nothing at all asks for the first page. kInvalidArgument with what

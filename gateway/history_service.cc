@@ -14,6 +14,7 @@
 #include "base/mutex.h"
 #include "base/random.h"
 #include "base/version.h"
+#include "client/history_pack.h"
 #include "client/history_wire.h"
 #include "client/nats/connection.h"
 #include "gateway/history_request.h"
@@ -32,6 +33,10 @@ constexpr std::size_t kRequestBytesMax = 4096;
 /// Short pages leave at once; longer ones fill cnats' buffer anyway.
 constexpr std::size_t kFlushPageMax = 64;
 constexpr std::chrono::seconds kFlushTimeout{5};
+/// Of packed messages, unless one alone has more: enough that what a message costs on its way is
+/// divided by hundreds. What is over the broker's max_payload would not be sent at all.
+constexpr std::size_t kPackBytes = 32U << 10U;
+constexpr std::size_t kPackHeaderBytes = 64;
 
 std::string random_id() {
   std::array<unsigned char, 12> bytes{};
@@ -55,6 +60,13 @@ class Digits {
   char text_[20];
   std::size_t size_;
 };
+
+/// `sent`, where it is about the message and not the connection: as a fault of ours.
+Status naming(std::uint64_t seq, const Status& sent) {
+  return sent.code() == StatusCode::kInvalidArgument
+             ? internal_error(fmt::format("message {} cannot be sent: {}", seq, sent.message()))
+             : sent;
+}
 
 int code_of(const Status& problem) {
   switch (problem.code()) {
@@ -103,8 +115,9 @@ class HistoryServiceImpl final : public HistoryService {
   Status answer(TableHistory& history, const nats::Message& message, Endpoint& endpoint);
   Status send_page(TableHistory& history,
                    std::string_view reply,
-                   const HistoryRequest& request,
+                   const HistoryAsk& ask,
                    Endpoint& endpoint);
+  Status send_packed(std::string_view reply, const std::vector<HistoryMessage>& messages);
   Status send_message(std::string_view reply, const HistoryMessage& message, const Endpoint& to);
   Status send_held(TableHistory& history,
                    std::string_view reply,
@@ -330,7 +343,7 @@ Status HistoryServiceImpl::answer(TableHistory& history,
       range.last = behind - 1;
     }
     return ask.page.messages_max == 0 ? send_held(history, message.reply(), ask.page, endpoint)
-                                      : send_page(history, message.reply(), ask.page, endpoint);
+                                      : send_page(history, message.reply(), ask, endpoint);
   };
   Status outcome = run();
   note(outcome.code() == StatusCode::kUnavailable ? outcome : Status());
@@ -349,12 +362,17 @@ void HistoryServiceImpl::note(const Status& outcome) {
 
 Status HistoryServiceImpl::send_page(TableHistory& history,
                                      std::string_view reply,
-                                     const HistoryRequest& request,
+                                     const HistoryAsk& ask,
                                      Endpoint& endpoint) {
-  ASSIGN_OR_RETURN(const HistoryPage page, history.read_page(endpoint.feed, request));
+  ASSIGN_OR_RETURN(const HistoryPage page, history.read_page(endpoint.feed, ask.page));
+  if (ask.packed) {
+    RETURN_IF_ERROR(send_packed(reply, page.messages));
+  }
   std::uint64_t bytes = 0;
   for (const HistoryMessage& message : page.messages) {
-    RETURN_IF_ERROR(send_message(reply, message, endpoint));
+    if (!ask.packed) {
+      RETURN_IF_ERROR(send_message(reply, message, endpoint));
+    }
     bytes += message.data.size();
   }
   const Digits next(page.next_seq);
@@ -369,6 +387,37 @@ Status HistoryServiceImpl::send_page(TableHistory& history,
   return page.messages.size() > kFlushPageMax ? Status() : connection_->flush(kFlushTimeout);
 }
 
+Status HistoryServiceImpl::send_packed(std::string_view reply,
+                                       const std::vector<HistoryMessage>& messages) {
+  const auto payload_max = static_cast<std::size_t>(connection_->max_payload());
+  const std::size_t pack_max =
+      std::min(kPackBytes, std::max(payload_max, kPackHeaderBytes) - kPackHeaderBytes);
+  std::string pack;
+  pack.reserve(pack_max);
+  for (auto message = messages.begin(); message != messages.end();) {
+    const std::uint64_t first_seq = message->seq;
+    std::uint64_t count = 0;
+    pack.clear();
+    for (; message != messages.end(); ++message, ++count) {
+      const PackedMessage packed{.seq = message->seq,
+                                 .timestamp_us = message->timestamp_us,
+                                 .id = message->id,
+                                 .data = message->data};
+      if (count > 0 && pack.size() + packed_bytes(packed) > pack_max) {
+        break;
+      }
+      append_packed(packed, pack);
+    }
+    const Digits held(count);
+    const nats::Header header{wire::kPacked, held.view()};
+    RETURN_IF_ERROR(
+        naming(first_seq,
+               connection_->publish(
+                   {.subject = reply, .reply = {}, .headers = {&header, 1}, .payload = pack})));
+  }
+  return {};
+}
+
 Status HistoryServiceImpl::send_message(std::string_view reply,
                                         const HistoryMessage& message,
                                         const Endpoint& endpoint) {
@@ -379,12 +428,9 @@ Status HistoryServiceImpl::send_message(std::string_view reply,
                                   {wire::kFeedId, message.id},
                                   {wire::kFeedSeq, seq.view()},
                                   {wire::kFeedTimestamp, timestamp}};
-  Status sent = connection_->publish(
-      {.subject = reply, .reply = {}, .headers = headers, .payload = message.data});
-  return sent.code() == StatusCode::kInvalidArgument
-             ? internal_error("message " + std::string(seq.view()) +
-                              " cannot be sent: " + sent.message())
-             : sent;
+  return naming(message.seq,
+                connection_->publish(
+                    {.subject = reply, .reply = {}, .headers = headers, .payload = message.data}));
 }
 
 Status HistoryServiceImpl::send_held(TableHistory& history,

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "client/history_pack.h"
 #include "client/history_wire.h"
 #include "client/nats_history.h"
 #include "gateway/history_request.h"
@@ -106,6 +107,31 @@ TEST_F(HistoryServiceTest, SendsMessagesAsTheFeedStreamHoldsThem) {
   EXPECT_EQ(page.header("Feed-Next-Seq"), "8");
   EXPECT_EQ(page.header("Feed-Page"), "more");
   EXPECT_EQ(page.header("Feed-Page-Messages"), "3");
+}
+
+TEST_F(HistoryServiceTest, PacksManyMessagesIntoOneOnRequest) {
+  catalogue_until(1000, /*padding=*/100);
+  const auto service = start_service();
+  const Page page = request(R"({"from_seq":5,"max_messages":900,"packed":true})");
+  EXPECT_EQ(page.header("Feed-Page-Messages"), "900");
+  EXPECT_EQ(page.header("Feed-Next-Seq"), "905");
+  EXPECT_GT(page.messages.size(), 1U) << "not more than about 32 KiB in one";
+  EXPECT_LT(page.messages.size(), 30U);
+  std::uint64_t seq = 4;
+  for (const nats::Message& message : page.messages) {
+    std::string_view pack = message.payload();
+    std::uint64_t count = 0;
+    for (; !pack.empty(); ++count) {
+      const auto packed = take_packed(pack);
+      ASSERT_TRUE(packed.has_value());
+      EXPECT_EQ(packed->seq, ++seq);
+      EXPECT_EQ(packed->timestamp_us, FeedStream::timestamp_us_of(seq));
+      EXPECT_EQ(packed->id, FeedStream::id_of(seq));
+      EXPECT_EQ(packed->data, FeedStream::payload_of(seq, 100));
+    }
+    EXPECT_EQ(message.header("Feed-Packed"), std::to_string(count));
+  }
+  EXPECT_EQ(seq, 904U);
 }
 
 TEST_F(HistoryServiceTest, PagesFollowEachOtherToTheEndOfTheTable) {

@@ -39,6 +39,13 @@ TEST(HistoryRequest, TakesARangeOfPositionsOrTimes) {
   EXPECT_EQ(times.to_time_us, 2'000'001);
 }
 
+TEST(HistoryRequest, PacksOnRequestOnly) {
+  EXPECT_FALSE(parsed("{}").packed);
+  EXPECT_FALSE(parsed(R"({"packed":false})").packed);
+  EXPECT_TRUE(parsed(R"({"packed":true})").packed);
+  EXPECT_NE(refused(R"({"packed":1})").find("packed must be true or false"), std::string::npos);
+}
+
 TEST(HistoryRequest, NobodyGetsMoreThanTheMost) {
   const HistoryAsk ask =
       parsed(R"({"max_messages":18446744073709551615,"max_bytes":18446744073709551615})");
