@@ -35,8 +35,13 @@ bool ends_answer(const nats::Message& message) {
   return message.payload().empty();
 }
 
+/// What the broker says when nobody listens.
+bool no_responders(const nats::Message& message) {
+  return message.status() == "503";
+}
+
 Status error_of(const nats::Message& last) {
-  if (last.status() == "503") {
+  if (no_responders(last)) {
     return unavailable(
         "no history service answers; messages that the feed stream does not hold any more come "
         "from feedvault-gateway: start it");
@@ -138,18 +143,15 @@ void NatsHistory::cancel() {
   arrived_.notify_one();
 }
 
-Result<std::uint64_t> NatsHistory::ask(const std::string& feed,
-                                       const std::string& request,
-                                       std::size_t messages_max) {
+Result<std::uint64_t> NatsHistory::ask(const Asked& asked) {
   const std::uint64_t id = ++last_id_;
   {
     MutexLock lock(mutex_);
-    answers_[id].messages_max = messages_max;
+    answers_[id].messages_max = asked.messages_max;
   }
-  const std::string subject = wire::kSubjectPrefix + feed;
   const std::string reply = inbox_ + "." + std::to_string(id);
-  const Status sent =
-      connection_.publish({.subject = subject, .reply = reply, .headers = {}, .payload = request});
+  const Status sent = connection_.publish(
+      {.subject = asked.subject, .reply = reply, .headers = {}, .payload = asked.request});
   if (!sent.ok()) {
     MutexLock lock(mutex_);
     answers_.erase(id);
@@ -158,29 +160,95 @@ Result<std::uint64_t> NatsHistory::ask(const std::string& feed,
   return id;
 }
 
-Result<NatsHistory::Answer> NatsHistory::wait(std::uint64_t id) {
+Status NatsHistory::ask_again(Asked& asked) {
+  {
+    MutexLock lock(mutex_);
+    if (asked.again_id != 0 || answers_.at(asked.id).ended) {
+      return {};
+    }
+  }
+  ASSIGN_OR_RETURN(asked.again_id, ask(asked));
+  return {};
+}
+
+// The pages behind it, too: they would fall silent one after the other.
+Status NatsHistory::ask_all_again(Asked& asked) {
+  RETURN_IF_ERROR(ask_again(asked));
+  for (Asked& page : pages_) {
+    RETURN_IF_ERROR(ask_again(page));
+  }
+  return {};
+}
+
+Result<NatsHistory::Answer> NatsHistory::wait(Asked& asked) {
+  if (asked.again_id == 0) {
+    auto answer = first_answer(asked, patience_);
+    if (answer.status().code() != StatusCode::kTimeout) {
+      return answer;
+    }
+    RETURN_IF_ERROR(ask_all_again(asked));
+  }
+  return first_answer(asked, options_.silence_max);
+}
+
+Result<NatsHistory::Answer> NatsHistory::first_answer(const Asked& asked,
+                                                      std::chrono::milliseconds silence_max) {
   MutexLock lock(mutex_);
   std::uint64_t arrivals = arrivals_;
-  SteadyTime deadline = std::chrono::steady_clock::now() + options_.silence_max;
-  const auto found = answers_.find(id);
-  while (!cancelled_ && !found->second.lost && !found->second.ended) {
+  SteadyTime deadline = std::chrono::steady_clock::now() + silence_max;
+  for (;;) {
+    if (cancelled_) {
+      return cancelled("reading history was cancelled");
+    }
+    auto answer = take_answer(asked);
+    if (answer.status().code() != StatusCode::kTimeout) {
+      return answer;
+    }
     if (arrived_.wait_until(mutex_, deadline)) {
       continue;
     }
     if (arrivals == arrivals_) {
-      return timeout_error("the history service has not answered in time");
+      return answer;
     }
     arrivals = arrivals_;
-    deadline = std::chrono::steady_clock::now() + options_.silence_max;
+    deadline = std::chrono::steady_clock::now() + silence_max;
   }
-  if (cancelled_) {
-    return cancelled("reading history was cancelled");
+}
+
+// kTimeout while it may still come.
+Result<NatsHistory::Answer> NatsHistory::take_answer(const Asked& asked) {
+  Status problem = unavailable("reading history was interrupted");
+  bool open = false;
+  for (const std::uint64_t id : {asked.id, asked.again_id}) {
+    const auto found = answers_.find(id);
+    if (found == answers_.end()) {
+      continue;
+    }
+    Answer& answer = found->second;
+    if (!answer.ended && !answer.lost) {
+      open = true;
+      continue;
+    }
+    problem = problem_of(answer);
+    if (problem.ok()) {
+      if (id == asked.id && asked.again_id != 0) {
+        patience_ = std::min(patience_ * 2, options_.silence_max);
+      }
+      Answer taken = std::move(answer);
+      answers_.erase(asked.id);
+      answers_.erase(asked.again_id);
+      return taken;
+    }
+    // Nobody listens any more: so nobody is at work on the first one either.
+    open = open && !no_responders(answer.last);
   }
-  if (!found->second.ended) {
+  return open ? timeout_error("the history service has not answered in time") : problem;
+}
+
+Status NatsHistory::problem_of(const Answer& answer) {
+  if (!answer.ended) {
     return unavailable("reading history was interrupted");
   }
-  Answer answer = std::move(found->second);
-  answers_.erase(found);
   RETURN_IF_ERROR(error_of(answer.last));
   if (number_of(answer.last.header(wire::kMessages)) != answer.messages) {
     return unavailable("messages of a history page were lost on their way");
@@ -188,15 +256,19 @@ Result<NatsHistory::Answer> NatsHistory::wait(std::uint64_t id) {
   if (!answer.last.header(wire::kNextSeq)) {
     return protocol_error("history: the answer does not say where to go on");
   }
-  return answer;
+  return {};
 }
 
 Result<NatsHistory::Answer> NatsHistory::ask_and_wait(const std::string& feed,
                                                       const std::string& request) {
-  ASSIGN_OR_RETURN(const std::uint64_t id, ask(feed, request, 0));
-  auto answer = wait(id);
+  Asked asked;
+  asked.subject = wire::kSubjectPrefix + feed;
+  asked.request = request;
+  ASSIGN_OR_RETURN(asked.id, ask(asked));
+  auto answer = wait(asked);
   MutexLock lock(mutex_);
-  answers_.erase(id);
+  answers_.erase(asked.id);
+  answers_.erase(asked.again_id);
   return answer;
 }
 
@@ -211,17 +283,18 @@ Status NatsHistory::ask_ahead(const HistoryRequest& request) {
   std::uint64_t first = pages_.empty() ? request.range.first : pages_.back().range.last + 1;
   while (pages_.size() < ahead_ && first <= request.range.last) {
     const std::uint64_t last = std::min(request.range.last, first + messages_ - 1);
-    ASSIGN_OR_RETURN(
-        const std::uint64_t id,
-        ask(feed_,
-            fmt::format(
-                R"({{"from_seq":{},"to_seq":{},"max_messages":{},"max_bytes":{},"packed":true}})",
-                first,
-                last,
-                messages_,
-                request.bytes_max),
-            messages_));
-    pages_.push_back({.id = id, .range = {.first = first, .last = last}});
+    Asked page;
+    page.subject = wire::kSubjectPrefix + feed_;
+    page.request = fmt::format(
+        R"({{"from_seq":{},"to_seq":{},"max_messages":{},"max_bytes":{},"packed":true}})",
+        first,
+        last,
+        messages_,
+        request.bytes_max);
+    page.messages_max = messages_;
+    page.range = {.first = first, .last = last};
+    ASSIGN_OR_RETURN(page.id, ask(page));
+    pages_.push_back(std::move(page));
     first = last + 1;
   }
   return {};
@@ -245,19 +318,19 @@ Result<HistoryPage> NatsHistory::read_page(const std::string& feed, const Histor
 
 Result<HistoryPage> NatsHistory::take_page(const HistoryRequest& request) {
   RETURN_IF_ERROR(ask_ahead(request));
-  const Asked asked = pages_.front();
-  ASSIGN_OR_RETURN(const Answer answer, wait(asked.id));
+  ASSIGN_OR_RETURN(const Answer answer, wait(pages_.front()));
+  const SeqRange asked = pages_.front().range;
   pages_.pop_front();
   HistoryPage page;
   page.messages.reserve(answer.messages);
-  page.next_seq = asked.range.first;
+  page.next_seq = asked.first;
   for (const nats::Message& part : answer.parts) {
-    RETURN_IF_ERROR(append_part(part, asked.range, page));
+    RETURN_IF_ERROR(append_part(part, asked, page));
   }
   page.end = answer.last.header(wire::kPage) == wire::kEnd;
   page.next_seq =
       std::max(page.next_seq, number_of(answer.last.header(wire::kNextSeq)).value_or(0));
-  adapt(asked.range, page, request);
+  adapt(asked, page, request);
   return page;
 }
 

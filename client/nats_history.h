@@ -17,12 +17,17 @@ namespace feedvault {
 
 /// History from the service on feed.history.<feed>. While one page is taken, the next ones are on
 /// their way: pages that follow each other come faster than a round trip each. At most
-/// `pages_ahead` pages are in memory, whatever the caller does.
+/// `pages_ahead` pages are in memory, whatever the caller does; twice as many where an answer has
+/// to be asked for again.
 class NatsHistory final : public HistorySource {
  public:
   struct Options {
     std::size_t pages_ahead = 3;
-    /// With nothing arriving for so long, a page is given up: kTimeout.
+    /// With nothing arriving for so long, the same is asked again: whoever had the question may be
+    /// gone, and another one there. What comes first counts. Twice as long after each time that the
+    /// first one was only slow.
+    std::chrono::milliseconds patience{500};
+    /// With nothing arriving for so long after that, a page is given up: kTimeout.
     std::chrono::milliseconds silence_max{5000};
   };
 
@@ -42,7 +47,7 @@ class NatsHistory final : public HistorySource {
   void cancel();
 
  private:
-  /// A request, and what has come of its answer.
+  /// What has come of an answer.
   struct Answer {
     std::size_t messages_max = 0;
     std::vector<nats::Message> parts;  // packs of messages
@@ -51,20 +56,32 @@ class NatsHistory final : public HistorySource {
     bool ended = false;
     bool lost = false;  // with the connection
   };
+  /// A request, and the ids of its answers.
   struct Asked {
-    std::uint64_t id = 0;
+    std::string subject;
+    std::string request;
+    std::size_t messages_max = 0;
     SeqRange range;
+    std::uint64_t id = 0;
+    std::uint64_t again_id = 0;  // 0: it was not asked again
   };
 
   NatsHistory(nats::Connection& connection, const Options& options)
-      : connection_(connection), options_(options), inbox_(connection.new_inbox()) {}
+      : connection_(connection),
+        options_(options),
+        inbox_(connection.new_inbox()),
+        patience_(options.patience) {}
 
   void arrive(nats::Message message);
   void connection_lost();
-  Result<std::uint64_t> ask(const std::string& feed,
-                            const std::string& request,
-                            std::size_t messages_max);
-  Result<Answer> wait(std::uint64_t id);
+  /// Returns the id of the answer to come.
+  Result<std::uint64_t> ask(const Asked& asked);
+  Status ask_again(Asked& asked);
+  Status ask_all_again(Asked& asked);
+  Result<Answer> wait(Asked& asked);
+  Result<Answer> first_answer(const Asked& asked, std::chrono::milliseconds silence_max);
+  Result<Answer> take_answer(const Asked& asked) REQUIRES_LOCK(mutex_);
+  static Status problem_of(const Answer& answer);
   Result<Answer> ask_and_wait(const std::string& feed, const std::string& request);
   Status ask_ahead(const HistoryRequest& request);
   Result<HistoryPage> take_page(const HistoryRequest& request);
@@ -81,6 +98,7 @@ class NatsHistory final : public HistorySource {
   std::size_t ahead_ = 1;     // how many pages are to be under way
   std::size_t messages_ = 0;  // of one page; fewer than asked for where messages are large
   std::uint64_t last_id_ = 0;
+  std::chrono::milliseconds patience_;
 
   Mutex mutex_;
   CondVar arrived_;

@@ -1,5 +1,7 @@
 #include "gateway/history_service.h"
 
+#include <sys/socket.h>
+
 #include <set>
 
 #include <gtest/gtest.h>
@@ -10,6 +12,7 @@
 #include "client/nats_history.h"
 #include "gateway/history_request.h"
 #include "tests/integration/gateway/history_fixture.h"
+#include "tests/support/loopback.h"
 #include "tests/support/process.h"
 
 namespace feedvault::gateway {
@@ -357,6 +360,82 @@ TEST_F(NatsHistoryTest, KnowsTimesAndWhatIsHeld) {
   EXPECT_EQ(seq_at(INT64_MIN), 4U);
   EXPECT_EQ(seq_at(INT64_MAX), 21U);
   EXPECT_EQ(code(R"({"from_time":"1000-01-01T00:00:00Z"})"), "400") << "not in nanoseconds";
+}
+
+/// Notices at once, and gives up never.
+constexpr NatsHistory::Options kImpatient{.patience = 50ms, .silence_max = 10min};
+
+TEST_F(NatsHistoryTest, AsksAgainWhenAnAnswerStopsInTheMiddle) {
+  const auto send = [this](std::string_view reply, std::uint64_t first, std::uint64_t last) {
+    std::string pack;
+    for (std::uint64_t seq = first; seq <= last; ++seq) {
+      append_packed({.seq = seq, .timestamp_us = 0, .id = "id", .data = "data"}, pack);
+    }
+    const std::string count = std::to_string(last - first + 1);
+    const nats::Header header{"Feed-Packed", count};
+    EXPECT_TRUE(
+        connection_
+            ->publish({.subject = reply, .reply = {}, .headers = {&header, 1}, .payload = pack})
+            .ok());
+  };
+  const auto end = [this](std::string_view reply, std::uint64_t first, std::uint64_t last) {
+    const std::string count = std::to_string(last - first + 1);
+    const std::string next = std::to_string(last + 1);
+    const nats::Header headers[] = {{"Feed-Next-Seq", next}, {"Feed-Page-Messages", count}};
+    EXPECT_TRUE(
+        connection_->publish({.subject = reply, .reply = {}, .headers = headers, .payload = {}})
+            .ok());
+  };
+  // The first request gets the rest of its answer late: when the second one, for the same, has all.
+  std::string interrupted;
+  int requests = 0;
+  const auto service =
+      connection_->subscribe("feed.history.events", [&](const nats::Message& message) {
+        const auto ask = nlohmann::json::parse(message.payload());
+        const auto first = ask.at("from_seq").get<std::uint64_t>();
+        const auto last = ask.at("to_seq").get<std::uint64_t>();
+        if (++requests == 1) {
+          interrupted = message.reply();
+          return send(interrupted, first, first + 2);
+        }
+        send(message.reply(), first, last);
+        end(message.reply(), first, last);
+        if (requests == 2) {
+          send(interrupted, first + 3, last);
+          end(interrupted, first, last);
+        }
+      });
+  history_ = NatsHistory::open(*connection_, kImpatient).value();
+  std::vector<std::uint64_t> seqs;
+  HistoryRequest request{.range = {.first = 1, .last = 100}, .messages_max = 10};
+  while (!request.range.empty()) {
+    const auto page = history_->read_page("events", request);
+    ASSERT_TRUE(page.has_value()) << page.status().to_string();
+    for (const HistoryMessage& message : page->messages) {
+      seqs.push_back(message.seq);
+    }
+    request.range.first = page->next_seq;
+  }
+  EXPECT_EQ(seqs, from_to(1, 100));
+}
+
+TEST_F(NatsHistoryTest, NoticesThatWhoWasAskedIsGone) {
+  // Takes one request, and is away: as a gateway that is killed then.
+  const UniqueFd service = testing::connect_loopback(broker_.port());
+  const std::string_view hello = "CONNECT {}\r\nSUB feed.history.events 1\r\nUNSUB 1 1\r\nPING\r\n";
+  ASSERT_EQ(::send(service.get(), hello.data(), hello.size(), MSG_NOSIGNAL),
+            static_cast<ssize_t>(hello.size()));
+  std::string got;
+  while (got.find("PONG") == std::string::npos) {
+    char bytes[4096];
+    const ssize_t size = ::recv(service.get(), bytes, sizeof(bytes), 0);
+    ASSERT_GT(size, 0) << got;
+    got.append(bytes, static_cast<std::size_t>(size));
+  }
+  history_ = NatsHistory::open(*connection_, kImpatient).value();
+  const auto page = history_->read_page("events", {.range = {.first = 1, .last = 100}});
+  EXPECT_EQ(page.status().code(), StatusCode::kUnavailable) << page.status().to_string();
+  EXPECT_NE(page.status().message().find("feedvault-gateway"), std::string::npos);
 }
 
 TEST_F(NatsHistoryTest, SaysWhyItCannotRead) {
