@@ -58,7 +58,9 @@ void FeedMonitor::measure(const nats::StreamInfo& ingest) {
   const FeedView before = health_.view();
   const std::int64_t now_ns = Clock::system().unix_ns();
   const std::uint64_t captured = std::max(ingest.last_seq, before.ingest_seq);
-  const std::uint64_t lag = captured - before.ingest_seq;
+  // What somebody purged unread does not wait; the next message makes it a gap.
+  const std::uint64_t lag =
+      captured - std::min(captured, std::max(before.ingest_seq, ingest.first_seq - 1));
   const std::uint64_t unpublished =
       before.last_seq - std::min(before.last_seq, before.published_seq);
 

@@ -84,6 +84,19 @@ TEST_F(FeedMonitorTest, LagIsTheAgeOfTheOldestMessageThatWaitsThoughOthersGetThr
   EXPECT_FALSE(session_.failed());
 }
 
+TEST_F(FeedMonitorTest, WhatWasPurgedUnreadDoesNotWait) {
+  for (int i = 0; i < 3; ++i) {
+    capture();
+  }
+  ASSERT_TRUE(jetstream_->purge_below(feed_.ingest_stream(), 3).ok());
+  const FeedMonitor monitor(
+      config_, feed_, *connection_, *publisher_, session_, health_, *metrics_);
+  measured(3);
+  EXPECT_EQ(metrics_->lag_messages.value(), 1);
+  ASSERT_TRUE(jetstream_->purge_below(feed_.ingest_stream(), 4).ok());
+  EXPECT_TRUE(testing::eventually([&] { return metrics_->lag_messages.value() == 0; }));
+}
+
 TEST_F(FeedMonitorTest, ALimitOfTheIngestStreamIsATimeToLoss) {
   nats::StreamConfig limited = ingest_stream_config(config_, feed_);
   limited.max_age_ns = 3'600'000'000'000;
