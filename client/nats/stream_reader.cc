@@ -120,6 +120,8 @@ StreamReaderImpl::~StreamReaderImpl() {
 }
 
 Status StreamReaderImpl::open() {
+  // With a handler: whoever waits in cnats for a message is told "no responders" in place of one
+  // that a producer made to look like that.
   auto subscription = connection_.subscribe(
       inbox_ + ".*",
       [this](Message message) { arrive(std::move(message)); },
