@@ -24,8 +24,9 @@ class AuthWorkers {
   AuthWorkers(const AuthWorkers&) = delete;
   AuthWorkers& operator=(const AuthWorkers&) = delete;
 
-  /// False when the queue is full: refuse the client. `job` must hold all that it needs (the
-  /// Authenticator, the credentials) and hand its result back to the client's loop itself.
+  /// False when the queue is full: let the client come again later. `job` must hold all that it
+  /// needs (the Authenticator, the credentials) and hand its result back to the client's loop
+  /// itself.
   bool submit(std::function<void()> job) EXCLUDES_LOCK(mutex_);
 
  private:

@@ -51,7 +51,9 @@ bool Connection::on_connect(std::string_view json) {
   if (host_.authenticator->is_slow(credentials)) {
     set_pause(kPauseAuth, true);
     if (!host_.authenticate_elsewhere(*this, std::move(credentials))) {
-      authenticated(Status(StatusCode::kExhausted, "too many slow checks are waiting"));
+      // Nobody looked at the password: clients give up after two authorization violations, but they
+      // come again after this one.
+      close(close_reasons::kMaxConnectionsExceeded, "maximum connections exceeded");
     }
     return false;
   }

@@ -217,20 +217,26 @@ TEST(ConnectionAuthentication, WhoIsBeingCheckedHasTime) {
   EXPECT_EQ(host.sent(), "PONG\r\n");
 }
 
-TEST(ConnectionAuthentication, ASlowCheckThatFailsOrHasNoRoomIsAViolation) {
-  for (const std::size_t room : {1U, 0U}) {
-    FakeHost host(with_bcrypt);
-    host.checks_max = room;
-    host.start();
-    host.receive({"CONNECT {\"user\":\"u\",\"pass\":\"wrong\"}\r\nSUB a 1\r\n"});
-    if (room > 0) {
-      host.connection->authenticated(Status(StatusCode::kInvalidArgument, "wrong password"));
-      host.end_turn();
-    }
-    EXPECT_EQ(host.sent(), "-ERR 'Authorization Violation'\r\n");
-    EXPECT_EQ(host.connection->close_reason(), "Authentication Failure");
-    EXPECT_TRUE(host.subjects.empty());
-  }
+TEST(ConnectionAuthentication, ASlowCheckThatFailsIsAViolation) {
+  FakeHost host(with_bcrypt);
+  host.start();
+  host.receive({"CONNECT {\"user\":\"u\",\"pass\":\"wrong\"}\r\nSUB a 1\r\n"});
+  host.connection->authenticated(Status(StatusCode::kInvalidArgument, "wrong password"));
+  host.end_turn();
+  EXPECT_EQ(host.sent(), "-ERR 'Authorization Violation'\r\n");
+  EXPECT_EQ(host.connection->close_reason(), "Authentication Failure");
+  EXPECT_TRUE(host.subjects.empty());
+}
+
+TEST(ConnectionAuthentication, WhoCannotBeCheckedNowMayComeAgain) {
+  FakeHost host(with_bcrypt);
+  host.checks_max = 0;
+  host.start();
+  host.receive({"CONNECT {\"user\":\"u\",\"pass\":\"secret\"}\r\nSUB a 1\r\n"});
+  EXPECT_EQ(host.sent(), "-ERR 'maximum connections exceeded'\r\n");
+  EXPECT_EQ(host.connection->close_reason(), "Maximum Connections Exceeded");
+  EXPECT_EQ(host.counters.auth_failures.get(), 0U);
+  EXPECT_TRUE(host.subjects.empty());
 }
 
 TEST(ConnectionAuthentication, ACheckThatEndsAfterTheConnectionIsNobodys) {
