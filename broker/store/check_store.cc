@@ -257,14 +257,15 @@ Status check_folder(FileSystem& fs, const std::string& dir, StoreReport& report)
     } else if (entry.name.ends_with(".state")) {
       ++report.state_files;
       ASSIGN_OR_RETURN(const auto contents, StateFile::load(fs, dir + '/' + entry.name));
-      if (contents.damaged) {
+      if (contents.damaged || contents.repaired) {
         report.damaged_state_files.push_back(
             {dir + '/' + entry.name,
              0,
              0,
              0,
              contents.generation == 0 ? "nothing in it can be read"
-                                      : "records are damaged; an earlier state remains"});
+             : contents.damaged       ? "records are damaged; an earlier state remains"
+                                      : "damaged where a copy exists; nothing is lost"});
       }
     }
   }

@@ -87,7 +87,11 @@ class LogCore {
 
   // log_compact.cc
   Result<bool> compact(std::uint64_t bytes_max);
-  bool wants_compaction() const { return worth_compacting() != nullptr; }
+  bool wants_compaction() const { return worth_compacting(/*durably=*/false) != nullptr; }
+  std::shared_ptr<CompactionJob> begin_compaction();
+  void run_compaction(CompactionJob& work);
+  Status end_compaction(CompactionJob& work);
+  bool compaction_erases() const;
 
   // log_query.cc
   StreamSeq durable_seq() const { return durable_seq_.load(std::memory_order_acquire); }
@@ -160,8 +164,7 @@ class LogCore {
     std::string name;
     bool has_removals = false;
   };
-  struct Found;   // what recovery gathers
-  struct Copied;  // what compaction keeps
+  struct Found;  // what recovery gathers
 
   // log_recovery.cc
   Result<bool> list_folder(Found& found);
@@ -210,9 +213,10 @@ class LogCore {
   Result<std::vector<StreamSeq>> needed_removals(const Segment& segment);
 
   // log_compact.cc
-  Segment* worth_compacting() const;
-  Status compact_segment(Segment& segment);
-  Status copy_messages(const Segment& segment, SegmentFile& target, Copied& copied);
+  Segment* worth_compacting(bool durably) const;
+  Status copy_messages(CompactionJob& work);
+  bool is_compacted(const Segment& segment) const;
+  void note_erased(StreamSeq seq, const SegmentFile& file);
 
   // log_query.cc
   LogState counts_locked() const REQUIRES_LOCK(mutex_);
@@ -237,6 +241,7 @@ class LogCore {
   StreamSeq front_ = 0;
   StreamSeq purged_front_ = 0;
   std::uint64_t next_segment_ = 1;
+  std::shared_ptr<CompactionJob> compaction_;  // under way
 
   std::atomic<StreamSeq> next_seq_{1};
   std::atomic<StreamSeq> durable_seq_{0};
@@ -249,6 +254,7 @@ class LogCore {
   std::size_t buffered_ GUARDED_BY(mutex_) = 0;
   Extent flushed_ GUARDED_BY(mutex_);
   std::uint64_t durable_batch_ GUARDED_BY(mutex_) = 0;
+  StreamSeq durable_front_ GUARDED_BY(mutex_) = 0;  // synced_.front
   std::int64_t last_time_ns_ GUARDED_BY(mutex_) = 0;
   std::vector<Erasure> erasures_ GUARDED_BY(mutex_);  // whose removals are flushed
   std::vector<DeadFile> dead_files_ GUARDED_BY(mutex_);

@@ -55,8 +55,8 @@ std::vector<Segment*> LogIndex::dead_segments() {
 /// Counts a new live entry, and chains it to its subject's last one.
 void LogIndex::join(Segment& segment, std::size_t i, StreamSeq seq) {
   const Entry& entry = segment.entries[i];
-  SubjectTable::Subject& subject = subjects_.at(entry.subject);
-  if (subject.messages == 0) {
+  SubjectTable::Messages subject = subjects_.messages(entry.subject);
+  if (subject.count == 0) {
     subject.first_seq = seq;
   } else {
     const StreamSeq distance = seq - subject.last_seq;
@@ -66,7 +66,8 @@ void LogIndex::join(Segment& segment, std::size_t i, StreamSeq seq) {
     }
   }
   subject.last_seq = seq;
-  ++subject.messages;
+  ++subject.count;
+  subjects_.set_messages(entry.subject, subject);
   ++segment.live;
   segment.live_bytes += record_bytes(entry.body_bytes());
   if (messages_ == 0) {
@@ -155,14 +156,17 @@ void LogIndex::kill(const Place& place) {
   --messages_;
   bytes_ -= entry.accounted();
   with_headers_ -= entry.has_headers() ? 1U : 0U;
-  SubjectTable::Subject& subject = subjects_.at(entry.subject);
-  --subject.messages;
-  if (subject.messages == 0) {
-    subjects_.release(entry.subject);
-  } else if (subject.first_seq == seq) {
+  SubjectTable::Messages subject = subjects_.messages(entry.subject);
+  --subject.count;
+  if (subject.first_seq == seq && subject.count > 0) {
     subject.first_seq = follow(entry.subject, place);
-  } else if (subject.last_seq == seq) {
+  } else if (subject.last_seq == seq && subject.count > 0) {
     subject.last_seq = scan_back_for(entry.subject, seq - 1);
+  }
+  if (subject.count > 0) {
+    subjects_.set_messages(entry.subject, subject);
+  } else {
+    subjects_.release(entry.subject);
   }
   if (first_seq_ == seq && messages_ > 0) {
     first_seq_ = next_live(seq + 1);
@@ -247,7 +251,7 @@ StreamSeq LogIndex::follow(SubjectTable::Id id, Place place) const {
 }
 
 StreamSeq LogIndex::scan_for(SubjectTable::Id id, StreamSeq from) const {
-  const StreamSeq last = subjects_.at(id).last_seq;
+  const StreamSeq last = subjects_.messages(id).last_seq;
   Place place = from <= last ? at_or_after(from) : Place{};
   while (place && place.seq() <= last) {
     const auto& entries = place.segment->entries;
@@ -274,7 +278,7 @@ StreamSeq LogIndex::scan_back_for(SubjectTable::Id id, StreamSeq from) const {
 }
 
 StreamSeq LogIndex::next_of_subject(SubjectTable::Id id, StreamSeq from) const {
-  const SubjectTable::Subject& subject = subjects_.at(id);
+  const SubjectTable::Messages subject = subjects_.messages(id);
   if (from <= subject.first_seq) {
     return subject.first_seq;
   }
@@ -294,7 +298,7 @@ StreamSeq LogIndex::next_of_subject(SubjectTable::Id id, StreamSeq from) const {
 
 bool LogIndex::matches(const Entry& entry, SubjectFilter& filter) const {
   return filter.matches_all() || filter.matches_id(entry.subject,
-                                                   subjects_.at(entry.subject).generation,
+                                                   subjects_.generation(entry.subject),
                                                    [&] { return subjects_.text(entry.subject); });
 }
 
@@ -335,11 +339,13 @@ LogIndex::Found LogIndex::last_matching(StreamSeq from,
   }
   if (const std::string_view only = filter.only_subject(); !only.empty()) {
     const SubjectTable::Id id = subjects_.find(only);
-    if (id == SubjectTable::kNone || subjects_.at(id).first_seq > from) {
+    const SubjectTable::Messages subject =
+        id == SubjectTable::kNone ? SubjectTable::Messages{} : subjects_.messages(id);
+    if (subject.count == 0 || subject.first_seq > from) {
       return {};
     }
-    if (subjects_.at(id).last_seq <= from) {
-      return {subjects_.at(id).last_seq, 0};
+    if (subject.last_seq <= from) {
+      return {subject.last_seq, 0};
     }
   }
   for (std::size_t s = segment_of(from) + 1; s-- > 0;) {
@@ -372,10 +378,9 @@ StreamSeq LogIndex::count_matching(StreamSeq from,
     const SubjectTable::Id end = filter.matches_all() ? 0 : subjects_.id_end();
     count += filter.matches_all() ? messages_ : 0;
     for (SubjectTable::Id id = 0; id < end; ++id) {
-      const SubjectTable::Subject& subject = subjects_.at(id);
-      if (subject.used &&
-          filter.matches_id(id, subject.generation, [&] { return subjects_.text(id); })) {
-        count += subject.messages;
+      if (subjects_.used(id) &&
+          filter.matches_id(id, subjects_.generation(id), [&] { return subjects_.text(id); })) {
+        count += subjects_.messages(id).count;
       }
     }
     return 0;

@@ -163,8 +163,8 @@ SubjectState LogCore::subject_state(std::string_view subject) const {
   if (id == SubjectTable::kNone) {
     return {};
   }
-  const SubjectTable::Subject& found = index_.subjects().at(id);
-  return {found.first_seq, found.last_seq, found.messages};
+  const SubjectTable::Messages found = index_.subjects().messages(id);
+  return {found.first_seq, found.last_seq, found.count};
 }
 
 std::vector<SubjectCount> LogCore::subjects(const SubjectFilter& filter) const {
@@ -175,10 +175,10 @@ std::vector<SubjectCount> LogCore::subjects(const SubjectFilter& filter) const {
     const SubjectTable& table = index_.subjects();
     const SubjectTable::Id end = std::min(table.id_end(), id + kSubjectsALock);
     for (; id < end; ++id) {
-      const SubjectTable::Subject& subject = table.at(id);
-      if (subject.used && filter.matches(table.text(id))) {
+      if (table.used(id) && filter.matches(table.text(id))) {
+        const SubjectTable::Messages subject = table.messages(id);
         counts.push_back(
-            {std::string(table.text(id)), {subject.first_seq, subject.last_seq, subject.messages}});
+            {std::string(table.text(id)), {subject.first_seq, subject.last_seq, subject.count}});
       }
     }
     if (id >= table.id_end()) {

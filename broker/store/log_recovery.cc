@@ -461,7 +461,10 @@ Status LogCore::open_active(Found& found) {
     durable_seq_.store(next - 1, std::memory_order_release);
   }
   const MutexLock lock(marks_mutex_);
-  return put_synced({stream_id_, extent.segment, extent.offset, next, front_});
+  RETURN_IF_ERROR(put_synced({stream_id_, extent.segment, extent.offset, next, front_}));
+  const MutexLock index_lock(mutex_);
+  durable_front_ = front_;
+  return {};
 }
 
 /// Reports damage, except of what was removed anyway.

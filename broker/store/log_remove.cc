@@ -47,6 +47,7 @@ Status LogCore::remove(StreamSeq seq, MessageLog::Erase erase) {
   RETURN_IF_ERROR(note_removal(seq));
   kill_noted(seq);
   if (erase == MessageLog::Erase::kYes) {
+    note_erased(seq, *file);
     pending_erasures_.push_back({std::move(file), offset, body_bytes});
   }
   return {};
@@ -164,17 +165,15 @@ Status LogCore::drop_dead_segments() {
   if (dead.empty()) {
     return {};
   }
-  StreamSeq durable_front = 0;
-  {
-    const MutexLock lock(marks_mutex_);
-    durable_front = synced_.front;
-  }
   for (Segment* const segment : dead) {
+    if (is_compacted(*segment)) {
+      continue;  // until that is over
+    }
     if (!segment->handed_over) {
       RETURN_IF_ERROR(hand_over_removals(*segment));
     }
     const MutexLock lock(mutex_);
-    if (segment->killed_in_batch <= durable_batch_ && segment->killed_by_front <= durable_front) {
+    if (segment->killed_in_batch <= durable_batch_ && segment->killed_by_front <= durable_front_) {
       dead_files_.push_back({segment->file->name, segment->removals_count > 0});
       index_.drop_segment(*segment);
     }

@@ -312,6 +312,8 @@ Status LogCore::relieve_full_disk() {
     if (!status.ok()) {
       return stop(status);
     }
+    const MutexLock index_lock(mutex_);
+    durable_front_ = synced_.front;
   }
   RETURN_IF_ERROR(drop_dead_segments());
   return remove_dead_files();
@@ -365,6 +367,7 @@ Status LogCore::sync_written() {
 /// After `extent` became durable: says so to the files and to everybody. Only now may anything that
 /// depends on those records reach the disk, a purge's mark above all.
 Status LogCore::write_marks(const Extent& extent) {
+  StreamSeq front = 0;
   {
     const MutexLock lock(marks_mutex_);
     if (extent.purged_front > sequence_.front) {
@@ -385,8 +388,10 @@ Status LogCore::write_marks(const Extent& extent) {
         return stop(status);
       }
     }
+    front = synced_.front;
   }
   const MutexLock lock(mutex_);
+  durable_front_ = front;
   durable_batch_ = std::max(durable_batch_, extent.batch);
   if (extent.next_seq - 1 > durable_seq_.load(std::memory_order_relaxed)) {
     durable_seq_.store(extent.next_seq - 1, std::memory_order_release);

@@ -70,6 +70,22 @@ bool MessageLog::wants_compaction() const {
   return core_->wants_compaction();
 }
 
+std::shared_ptr<CompactionJob> MessageLog::begin_compaction() {
+  return core_->begin_compaction();
+}
+
+void MessageLog::run_compaction(CompactionJob& compaction) {
+  core_->run_compaction(compaction);
+}
+
+Status MessageLog::end_compaction(CompactionJob& compaction) {
+  return core_->end_compaction(compaction);
+}
+
+bool MessageLog::compaction_erases() const {
+  return core_->compaction_erases();
+}
+
 Status MessageLog::close() {
   return core_->close();
 }

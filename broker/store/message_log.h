@@ -15,6 +15,7 @@
 
 namespace feedvault::broker::store {
 
+struct CompactionJob;
 class LogCore;
 class MessageReader;
 
@@ -95,9 +96,9 @@ struct LogStats {
 using ReadBuffer = std::vector<char>;
 
 /// The messages of one stream on disk: append-only segments of checksummed records in a folder of
-/// its own, and a small index in memory (16 bytes a message, and about 45 bytes and its text a
-/// subject). docs/file_format.md describes every byte. It knows no sockets, no JSON, no consumers,
-/// no limits.
+/// its own, and a small index in memory (16 bytes a message; a subject takes 17 and its text with
+/// one message, and 41 with several). docs/file_format.md describes every byte. It knows no
+/// sockets, no JSON, no consumers, no limits.
 ///
 /// Durability. append and remove only fill a buffer; flush() hands it to the operating system
 /// (survives a kill), sync() makes it durable (survives a power cut): messages up to durable_seq().
@@ -175,6 +176,17 @@ class MessageLog {
   Result<bool> compact(std::uint64_t bytes_max = 64U << 20U);
   /// compact() would find something. A look at each segment.
   bool wants_compaction() const;
+
+  /// The same for one segment, in three steps, so that no writer waits for its disk. Null: there is
+  /// none, or what was removed from it is not durable yet. Requires: no other is under way.
+  std::shared_ptr<CompactionJob> begin_compaction();
+  /// Blocks while it copies and syncs. Any one thread, beside the writer and sync_written().
+  void run_compaction(CompactionJob& compaction);
+  /// After run_compaction(). When it fails, the log is as it was.
+  Status end_compaction(CompactionJob& compaction);
+  /// A message was removed with Erase::kYes while the compaction under way may copy it: its bytes
+  /// are all gone with the sync_written() after end_compaction(), not before.
+  bool compaction_erases() const;
 
   /// sync(), and the index of the last segment is written, so that the next start is fast.
   Status close();

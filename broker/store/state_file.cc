@@ -39,6 +39,30 @@ std::string encode_header(std::uint64_t salt) {
   return out;
 }
 
+/// The header, with one flipped bit put right: without the salt nothing behind it could be read.
+/// (No two headers differ in so few bits that this could make one out of another.)
+std::optional<std::string> whole_header(std::string_view bytes) {
+  std::string header(bytes.substr(0, kHeaderBytes));
+  const auto fits = [&header] {
+    return std::string_view(header).substr(0, kMagic.size()) == kMagic &&
+           load<std::uint32_t>(header.data() + 8) == kFormatVersion &&
+           load<std::uint32_t>(header.data() + 20) ==
+               crc32c(0, std::string_view(header).substr(0, 20));
+  };
+  if (header.size() < kHeaderBytes || fits()) {
+    return header.size() < kHeaderBytes ? std::nullopt : std::optional(header);
+  }
+  for (std::size_t bit = 0; bit < kHeaderBytes * 8; ++bit) {
+    const auto mask = static_cast<char>(1U << (bit % 8));
+    header[bit / 8] = static_cast<char>(header[bit / 8] ^ mask);
+    if (fits()) {
+      return header;
+    }
+    header[bit / 8] = static_cast<char>(header[bit / 8] ^ mask);
+  }
+  return std::nullopt;
+}
+
 std::size_t padded(std::size_t bytes) {
   return (bytes + 7) & ~std::size_t{7};
 }
@@ -89,17 +113,18 @@ struct Parsed {
 /// The newest snapshot that is whole, and the changes that follow it without a gap.
 Parsed parse(std::string_view bytes) {
   Parsed parsed;
-  if (bytes.size() < kHeaderBytes || bytes.substr(0, 8) != kMagic ||
-      load<std::uint32_t>(bytes.data() + 8) != kFormatVersion ||
-      load<std::uint32_t>(bytes.data() + 20) != crc32c(0, bytes.substr(0, 20))) {
+  const auto header = whole_header(bytes);
+  if (!header) {
     parsed.contents.damaged = true;
     return parsed;
   }
-  parsed.salt = load<std::uint64_t>(bytes.data() + 12);
+  parsed.salt = load<std::uint64_t>(header->data() + 12);
   parsed.end = kHeaderBytes;
   const std::uint32_t seed = checksum_seed(*parsed.salt);
   StateFile::Contents& contents = parsed.contents;
-  bool gap = false;  // something between the last record that counts and here is lost
+  contents.repaired = *header != bytes.substr(0, kHeaderBytes);
+  bool gap = false;          // something between the last record that counts and here is lost
+  std::size_t copy_end = 0;  // of the copy of the snapshot that counts, where it has one
   for (std::size_t at = kHeaderBytes; at + kRecordBytes <= bytes.size();) {
     const auto record = parse_record(bytes.substr(at), seed);
     if (!record.has_value()) {
@@ -107,8 +132,18 @@ Parsed parse(std::string_view bytes) {
       at += 8;
       continue;
     }
+    if (gap && at == copy_end && record->generation == contents.generation + 1) {
+      gap = false;  // only the copy is lost
+      contents.repaired = true;
+    }
     const std::size_t size = kRecordBytes + padded(record->text.size());
     at += size;
+    copy_end = record->kind == Kind::kSnapshot ? at + size : 0;
+    if (!gap && record->kind == Kind::kSnapshot && record->generation == contents.generation &&
+        record->text == contents.snapshot) {
+      parsed.end = at;  // the copy
+      continue;
+    }
     if (gap || record->generation != contents.generation + 1) {
       // Bytes that are no record, and a whole one behind them: not an end that was never finished.
       contents.damaged = contents.damaged || parsed.end > kHeaderBytes || gap;
@@ -116,6 +151,7 @@ Parsed parse(std::string_view bytes) {
         gap = true;
         continue;
       }
+      contents.repaired = contents.repaired || (gap && parsed.snapshot_bytes == 0);
     }
     gap = false;
     contents.generation = record->generation;
@@ -134,7 +170,7 @@ Parsed parse(std::string_view bytes) {
   }
   if (contents.snapshot.empty() && parsed.snapshot_bytes == 0) {
     contents.changes.clear();  // changes to nothing
-    contents.damaged = contents.damaged || contents.generation != 0;
+    contents.damaged = true;   // a file gets its name with a snapshot in it
     contents.generation = 0;
   }
   contents.cut_bytes = bytes.size() - std::min(bytes.size(), parsed.end);
@@ -191,7 +227,8 @@ struct StateFile::State {
   std::uint64_t end = 0;     // where the next record goes
   std::uint64_t snapshot_bytes = 0;
   std::uint64_t change_bytes = 0;
-  bool longer = false;  // the file has bytes behind `end`
+  bool longer = false;    // the file has bytes behind `end`
+  bool repaired = false;  // it is damaged where that can be put right: the next snapshot does
   Status failure;
 
   Status stop(const Status& cause) {
@@ -238,6 +275,7 @@ Result<std::unique_ptr<StateFile>> StateFile::open(FileSystem& fs,
       state->snapshot_bytes = parsed.snapshot_bytes;
       state->change_bytes = parsed.change_bytes;
       state->longer = bytes.size() > parsed.end;
+      state->repaired = parsed.contents.repaired;
       // What a killed process wrote may be in memory only: nothing counts as synced.
     }
     contents = std::move(parsed.contents);
@@ -268,7 +306,8 @@ Status StateFile::State::append(Kind kind, std::string_view text, Promise promis
     longer = false;
   }
   const std::string record = encode_record(kind, generation + 1, text, seed);
-  Status status = file->file().write_at(end, record);
+  const bool twice = kind == Kind::kSnapshot && promise != Promise::kWritten;
+  Status status = file->file().write_at(end, twice ? record + record : record);
   if (status.code() == StatusCode::kExhausted) {
     longer = true;
     return status;
@@ -277,20 +316,21 @@ Status StateFile::State::append(Kind kind, std::string_view text, Promise promis
     return stop(status);
   }
   ++generation;
-  end += record.size();
+  end += twice ? 2 * record.size() : record.size();
   snapshot_bytes = kind == Kind::kSnapshot ? record.size() : snapshot_bytes;
   change_bytes = kind == Kind::kSnapshot ? 0 : change_bytes + record.size();
   return promise == Promise::kSynced ? sync() : Status();
 }
 
 /// A new file with this snapshot, in the old one's place. Durable: the old file may be what a
-/// synced promise rests on, so the new one is on disk before it takes the name.
+/// synced promise rests on, so the new one is on disk before it takes the name. The snapshot is in
+/// it twice: there is no earlier one to fall back to.
 Status StateFile::State::replace(std::string_view text) {
   std::random_device device;
   const std::uint64_t salt = (std::uint64_t{device()} << 32U) | device();
-  const std::string bytes =
-      encode_header(salt) +
+  const std::string record =
       encode_record(Kind::kSnapshot, generation + 1, text, checksum_seed(salt));
+  const std::string bytes = encode_header(salt) + record + record;
   const std::string path_new = path + ".new";
   std::unique_ptr<File> made;
   const auto make = [&]() -> Status {
@@ -319,9 +359,10 @@ Status StateFile::State::replace(std::string_view text) {
   ++generation;
   synced = generation;
   end = bytes.size();
-  snapshot_bytes = bytes.size();
+  snapshot_bytes = record.size();
   change_bytes = 0;
   longer = false;
+  repaired = false;
   return {};
 }
 
@@ -333,7 +374,7 @@ Status StateFile::write_snapshot(std::string_view state, Promise promise) {
   }
   const std::uint64_t most =
       std::max<std::uint64_t>(kFileBytesMin, kSnapshotsAFile * (state.size() + kRecordBytes));
-  if (s.file == nullptr || s.end + state.size() > most) {
+  if (s.file == nullptr || s.repaired || s.end + state.size() > most) {
     return s.replace(state);
   }
   return s.append(Kind::kSnapshot, state, promise);

@@ -13,8 +13,9 @@ namespace feedvault::broker::store {
 
 /// How much a state that was written survives.
 enum class Promise : std::uint8_t {
-  kWritten,  // a kill of the process
-  kSynced,   // a power cut
+  kWritten,     // a kill of the process
+  kToBeSynced,  // the same; nobody is told before a sync(), so it is written like what is synced
+  kSynced,      // a power cut
 };
 
 /// Small state that changes often (a consumer's position and acknowledgements, a stream's
@@ -25,7 +26,9 @@ enum class Promise : std::uint8_t {
 ///
 /// After a kill the state is the last one written; after a power cut it is that of the last
 /// kSynced call or any later one, never a mixture. A damaged record never turns into wrong content:
-/// the state falls back to an earlier whole one, and Contents says so.
+/// the state falls back to an earlier whole one, and Contents says so. Snapshots that were promised
+/// to be synced, and the first of every file, are there twice, so one damaged place does not cost
+/// them.
 ///
 /// Failure: as MessageLog's; the file stops at the first failed write or sync, except kExhausted on
 /// a write, after which the record does not count and the call can be repeated. One thread at a
@@ -38,6 +41,7 @@ class StateFile {
     std::vector<std::string> changes;  // since the snapshot, oldest first
     std::uint64_t cut_bytes = 0;       // of an unfinished record at the end
     bool damaged = false;              // records were lost: this is an earlier state
+    bool repaired = false;  // damage that cost nothing: a bit of the header, a snapshot's copy
   };
 
   /// Opens the file or starts one (nothing is created before the first write). `contents` receives

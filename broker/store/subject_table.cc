@@ -9,11 +9,17 @@
 namespace feedvault::broker::store {
 namespace {
 
-constexpr std::uint32_t kNoText = 0xFFFFFFFF;
 constexpr std::size_t kSlotsAtFirst = 64;
 
-std::size_t text_units(std::size_t bytes) {
-  return (bytes + 7) / 8;
+// The length is one byte before the text, or three: 255 and two for those that are longer.
+constexpr std::size_t kShortMax = 254;
+
+std::size_t length_bytes(std::size_t text_bytes) {
+  return text_bytes <= kShortMax ? 1 : 3;
+}
+
+std::size_t text_units(std::size_t text_bytes) {
+  return (length_bytes(text_bytes) + text_bytes + 3) / 4;
 }
 
 std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
@@ -67,32 +73,74 @@ SubjectTable::Id SubjectTable::find_or_add(std::string_view wanted) {
     grow();
     slot = slot_of(wanted);
   }
-  Id id = id_end_;
-  if (!free_ids_.empty()) {
-    id = free_ids_.back();
-    free_ids_.pop_back();
+  Id id = free_id_;
+  if (id != kNone) {
+    free_id_ = at(id).where;
   } else {
+    id = id_end_;
     if (id / kBlock == blocks_.size()) {
-      blocks_.push_back(std::make_unique<Subject[]>(kBlock));
+      blocks_.push_back(std::make_unique<Block>());
     }
     ++id_end_;
   }
-  Subject& subject = at(id);
-  const std::uint32_t generation = subject.generation;
-  subject = {};
-  // Two bits are the filter's own.
-  subject.generation = (generation + 1) & 0x3FFFFFFFU;
-  subject.text_at = store_text(wanted);
-  subject.text_bytes = static_cast<std::uint16_t>(wanted.size());
-  subject.used = true;
+  at(id) = {store_text(wanted), kNoMessages};
   slots_[slot] = id;
   ++used_;
   return id;
 }
 
+SubjectTable::Messages SubjectTable::messages(Id id) const {
+  const std::uint32_t where = at(id).where;
+  if ((where & kSeveral) != 0) {
+    return several(where & ~kSeveral);
+  }
+  if (where == kNoMessages) {
+    return {};
+  }
+  const StreamSeq seq = blocks_[id / kBlock]->base + where;
+  return {seq, seq, 1};
+}
+
+void SubjectTable::set_messages(Id id, const Messages& messages) {
+  Subject& subject = at(id);
+  StreamSeq& base = blocks_[id / kBlock]->base;
+  base = base == 0 ? messages.first_seq : base;
+  const bool near = messages.first_seq >= base && messages.first_seq - base < kNoMessages;
+  if (messages.count == 1 && near) {
+    drop_several(subject);
+    subject.where = static_cast<std::uint32_t>(messages.first_seq - base);
+    return;
+  }
+  if ((subject.where & kSeveral) == 0) {
+    subject.where = kSeveral | add_several();
+  }
+  several(subject.where & ~kSeveral) = messages;
+}
+
+std::uint32_t SubjectTable::add_several() {
+  const std::uint32_t free = free_several_;
+  if (free != kNone) {
+    free_several_ = static_cast<std::uint32_t>(several(free).first_seq);
+    return free;
+  }
+  if (several_end_ / kBlock == several_.size()) {
+    several_.push_back(std::make_unique<Messages[]>(kBlock));
+  }
+  return several_end_++;
+}
+
+void SubjectTable::drop_several(Subject& subject) {
+  if ((subject.where & kSeveral) != 0) {
+    const std::uint32_t i = subject.where & ~kSeveral;
+    several(i).first_seq = free_several_;
+    free_several_ = i;
+    subject.where = kNoMessages;
+  }
+}
+
 void SubjectTable::release(Id id) {
   Subject& subject = at(id);
-  CHECK(subject.used && subject.messages == 0);
+  CHECK(subject.text_at != kNoText);
   const std::size_t mask = slots_.size() - 1;
   std::size_t hole = slot_of(text(id));
   CHECK(slots_[hole] == id);
@@ -106,20 +154,28 @@ void SubjectTable::release(Id id) {
       hole = slot;
     }
   }
-  const std::size_t units = text_units(subject.text_bytes);
+  const std::size_t units = text_units(text(id).size());
   if (units >= free_texts_.size()) {
     free_texts_.resize(units + 1, kNoText);
   }
   put(arena(subject.text_at), free_texts_[units]);
   free_texts_[units] = subject.text_at;
-  subject.used = false;
-  free_ids_.push_back(id);
+  drop_several(subject);
+  if (id >= generations_.size()) {
+    generations_.resize(std::min<std::size_t>(id_end_, id + 1 + id / 8));
+  }
+  // Two bits are the filter's own.
+  generations_[id] = (generations_[id] + 1) & 0x3FFFFFFFU;
+  subject = {kNoText, free_id_};
+  free_id_ = id;
   --used_;
 }
 
 std::string_view SubjectTable::text(Id id) const {
-  const Subject& subject = at(id);
-  return {arena(subject.text_at), subject.text_bytes};
+  const char* const from = arena(at(id).text_at);
+  const auto size = static_cast<unsigned char>(*from);
+  return size <= kShortMax ? std::string_view(from + 1, size)
+                           : std::string_view(from + 3, load<std::uint16_t>(from + 1));
 }
 
 void SubjectTable::grow() {
@@ -138,32 +194,39 @@ void SubjectTable::grow() {
 }
 
 std::uint32_t SubjectTable::store_text(std::string_view text) {
-  constexpr auto kUnitsOfBlock = static_cast<std::uint32_t>(kArenaBlock / 8);
+  constexpr auto kUnitsOfBlock = static_cast<std::uint32_t>(kArenaBlock / kTextUnit);
   const auto units = static_cast<std::uint32_t>(text_units(text.size()));
   std::uint32_t at = units < free_texts_.size() ? free_texts_[units] : kNoText;
   if (at != kNoText) {
     free_texts_[units] = load<std::uint32_t>(arena(at));
   } else {
-    if (arena_.empty() || arena_used8_ + units > kUnitsOfBlock) {
+    if (arena_.empty() || arena_used_ + units > kUnitsOfBlock) {
       arena_.push_back(std::make_unique_for_overwrite<char[]>(kArenaBlock));
-      arena_used8_ = 0;
+      arena_used_ = 0;
     }
-    at = static_cast<std::uint32_t>(arena_.size() - 1) * kUnitsOfBlock + arena_used8_;
-    arena_used8_ += units;
+    at = static_cast<std::uint32_t>(arena_.size() - 1) * kUnitsOfBlock + arena_used_;
+    arena_used_ += units;
   }
-  std::memcpy(arena(at), text.data(), text.size());
+  char* const to = arena(at);
+  if (text.size() <= kShortMax) {
+    *to = static_cast<char>(text.size());
+  } else {
+    *to = static_cast<char>(0xFF);
+    put(to + 1, static_cast<std::uint16_t>(text.size()));
+  }
+  std::memcpy(to + length_bytes(text.size()), text.data(), text.size());
   return at;
 }
 
 char* SubjectTable::arena(std::uint32_t at) const {
-  constexpr std::uint32_t kUnitsOfBlock = kArenaBlock / 8;
-  return arena_[at / kUnitsOfBlock].get() + std::size_t{at % kUnitsOfBlock} * 8;
+  constexpr std::uint32_t kUnitsOfBlock = kArenaBlock / kTextUnit;
+  return arena_[at / kUnitsOfBlock].get() + std::size_t{at % kUnitsOfBlock} * kTextUnit;
 }
 
 std::size_t SubjectTable::memory_bytes() const {
-  return blocks_.size() * kBlock * sizeof(Subject) + slots_.capacity() * sizeof(Id) +
-         free_ids_.capacity() * sizeof(Id) + arena_.size() * kArenaBlock +
-         free_texts_.capacity() * sizeof(std::uint32_t);
+  return blocks_.size() * sizeof(Block) + several_.size() * kBlock * sizeof(Messages) +
+         slots_.capacity() * sizeof(Id) + generations_.capacity() * sizeof(std::uint32_t) +
+         arena_.size() * kArenaBlock + free_texts_.capacity() * sizeof(std::uint32_t);
 }
 
 }  // namespace feedvault::broker::store

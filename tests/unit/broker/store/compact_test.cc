@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "broker/store/check_store.h"
@@ -106,6 +108,61 @@ TEST_F(Compaction, ADamagedMessageIsLeftBehindAndReported) {
   EXPECT_EQ(log_->damage()[0].first_seq, 196U);
   open();
   EXPECT_EQ(log_->state().messages, 9U);
+}
+
+// Removed, erased and replaced while a segment is copied: as if nothing had been.
+TEST_F(Compaction, WhatGoesMeanwhileIsGone) {
+  for (int i = 0; i < 300; ++i) {
+    set("still." + std::to_string(i), "payload " + std::to_string(i) + std::string(40, ';'));
+    set("busy", std::string(100, 'b'));
+  }
+  ASSERT_OK(log_->sync());
+  const auto job = log_->begin_compaction();
+  ASSERT_NE(job, nullptr);
+  log_->run_compaction(*job);
+  EXPECT_FALSE(log_->compaction_erases());
+  const std::string secret = values_["still.3"];
+  ASSERT_OK(log_->remove(log_->subject_state("still.3").first_seq, MessageLog::Erase::kYes));
+  values_.erase("still.3");
+  EXPECT_TRUE(log_->compaction_erases());
+  ASSERT_OK(log_->remove(log_->subject_state("still.4").first_seq));
+  values_.erase("still.4");
+  set("still.5", "new");
+  ASSERT_OK(log_->sync());
+  EXPECT_NE(fs_.contents("/store/s/segment-0000000000000001").find(secret), std::string::npos);
+  ASSERT_OK(log_->end_compaction(*job));
+  ASSERT_OK(log_->sync());
+  EXPECT_EQ(fs_.contents("/store/s/segment-0000000000000001").find(secret), std::string::npos);
+  expect_values();
+  while (*log_->compact(1)) {
+  }
+  expect_values();
+  open();
+  expect_values();
+}
+
+// All that is left in it goes meanwhile: its file stays until the copy has come.
+TEST_F(Compaction, ASegmentThatDiesMeanwhileGoesAfterwards) {
+  for (int i = 0; i < 200; ++i) {
+    ASSERT_TRUE(log_->append("a", "", std::string(100, 'a'), 1).has_value());
+  }
+  for (StreamSeq seq = 3; seq <= 120; ++seq) {
+    ASSERT_OK(log_->remove(seq));
+  }
+  ASSERT_OK(log_->sync());
+  const auto job = log_->begin_compaction();
+  ASSERT_NE(job, nullptr);
+  ASSERT_TRUE(log_->purge_below(150).has_value());
+  ASSERT_OK(log_->sync());
+  log_->run_compaction(*job);
+  ASSERT_OK(log_->sync());
+  ASSERT_OK(log_->end_compaction(*job));
+  ASSERT_OK(log_->sync());
+  EXPECT_EQ(log_->state().messages, 51U);
+  const auto files = fs_.files();
+  EXPECT_EQ(std::ranges::find(files, "/store/s/segment-0000000000000001"), files.end());
+  open();
+  EXPECT_EQ(log_->state().messages, 51U);
 }
 
 TEST_F(Compaction, DoesNothingWhenItWouldNotPay) {

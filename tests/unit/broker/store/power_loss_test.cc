@@ -51,6 +51,7 @@ class Victim {
       return;
     }
     log_ = std::move(*opened);
+    job_ = nullptr;
     while (!fs_.is_off() && !::testing::Test::HasFatalFailure()) {
       step();
     }
@@ -74,9 +75,8 @@ class Victim {
         purge();
         break;
       case 7:
-        if (log_->compact().has_value()) {
-          confirm();
-        }
+      case 10:
+        compact();
         break;
       case 8:
         if (random_.below(3) == 0) {
@@ -93,6 +93,24 @@ class Victim {
         for (std::uint64_t n = random_.below(12); n > 0; --n) {
           append_one();
         }
+    }
+  }
+
+  /// In steps, while the rest goes on.
+  void compact() {
+    if (job_ != nullptr) {
+      if (!ran_) {
+        log_->run_compaction(*job_);
+        ran_ = true;
+      } else {
+        static_cast<void>(log_->end_compaction(*job_));
+        job_ = nullptr;
+      }
+    } else if (random_.below(2) == 0) {
+      job_ = log_->begin_compaction();
+      ran_ = false;
+    } else if (log_->compact().has_value()) {
+      confirm();
     }
   }
 
@@ -166,6 +184,9 @@ class Victim {
   }
 
   void close_and_open() {
+    if (job_ != nullptr) {
+      return;
+    }
     if (!log_->close().ok()) {
       return;
     }
@@ -242,6 +263,8 @@ class Victim {
   PowerLossFileSystem fs_;
   LogOptions options_;
   std::unique_ptr<MessageLog> log_;
+  std::shared_ptr<CompactionJob> job_;
+  bool ran_ = false;
   ModelMessages confirmed_;
   ModelMessages pending_;         // appended, not confirmed
   std::set<StreamSeq> removing_;  // asked for, not confirmed

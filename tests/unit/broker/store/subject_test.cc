@@ -35,6 +35,7 @@ TEST(SubjectTable, AgreesWithAMap) {
     std::mt19937_64 random(seed);
     SubjectTable table(seed);
     std::map<std::string, SubjectTable::Id> model;
+    std::map<std::string, SubjectTable::Messages> messages;
     for (int step = 0; step < 5000; ++step) {
       // Lengths around the steps of the arena and the hash.
       std::string text = std::to_string(random() % 600);
@@ -44,7 +45,14 @@ TEST(SubjectTable, AgreesWithAMap) {
       if (random() % 2 == 0) {
         const SubjectTable::Id id = table.find_or_add(text);
         ASSERT_TRUE(known == model.end() || known->second == id);
+        ASSERT_TRUE(known != model.end() || table.messages(id).count == 0);
         model[text] = id;
+        // One message or several, near the others' or far away.
+        SubjectTable::Messages& now = messages[text];
+        now.count = 1 + static_cast<std::uint32_t>(random() % 2);
+        now.first_seq = random() % 10 == 0 ? random() : 1000 + random() % 1000;
+        now.last_seq = now.first_seq + now.count - 1;
+        table.set_messages(id, now);
       } else if (known != model.end()) {
         table.release(known->second);
         model.erase(known);
@@ -53,13 +61,21 @@ TEST(SubjectTable, AgreesWithAMap) {
     }
     for (const auto& [text, id] : model) {
       ASSERT_EQ(table.text(id), text);
-      ASSERT_TRUE(table.at(id).used);
+      ASSERT_TRUE(table.used(id));
+      const SubjectTable::Messages found = table.messages(id);
+      ASSERT_EQ(found.count, messages[text].count);
+      ASSERT_EQ(found.first_seq, messages[text].first_seq);
+      ASSERT_EQ(found.last_seq, messages[text].last_seq);
     }
   }
 }
 
-TEST(SubjectTable, TheLongestSubjectFits) {
+TEST(SubjectTable, LongSubjectsFit) {
   SubjectTable table(1);
+  for (const std::size_t size : {253U, 254U, 255U, 256U, 300U, 65535U}) {
+    const std::string text(size, 'm');
+    EXPECT_EQ(table.text(table.find_or_add(text)), text);
+  }
   const std::string longest(65535, 'l');
   const SubjectTable::Id id = table.find_or_add(longest);
   EXPECT_EQ(table.text(id), longest);
@@ -68,14 +84,26 @@ TEST(SubjectTable, TheLongestSubjectFits) {
   EXPECT_EQ(table.text(table.find_or_add(longest)), longest);
 }
 
+// A stream whose messages all have subjects of their own.
+TEST(SubjectTable, ASubjectWithOneMessageTakesLittle) {
+  SubjectTable table(1);
+  constexpr std::uint32_t kSubjects = 90'000;  // of 12 bytes; slots are nearly full
+  for (std::uint32_t i = 0; i < kSubjects; ++i) {
+    const SubjectTable::Id id = table.find_or_add("event." + std::to_string(100'000 + i));
+    table.set_messages(id, {i + 1, i + 1, 1});
+  }
+  // 8, 16 for the text, and at most 11.
+  EXPECT_LT(table.memory_bytes(), kSubjects * std::size_t{35} + (100U << 10U));
+}
+
 TEST(SubjectTable, AReusedNumberHasAnotherGeneration) {
   SubjectTable table(1);
   const SubjectTable::Id one = table.find_or_add("one");
-  const std::uint32_t generation = table.at(one).generation;
+  const std::uint32_t generation = table.generation(one);
   table.release(one);
   const SubjectTable::Id two = table.find_or_add("two");
   ASSERT_EQ(one, two);
-  EXPECT_NE(table.at(two).generation, generation);
+  EXPECT_NE(table.generation(two), generation);
 }
 
 }  // namespace

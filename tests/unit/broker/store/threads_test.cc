@@ -64,21 +64,52 @@ TEST(LogThreads, ReadersAndASyncerBesideTheWriter) {
   for (const char* filter : {">", "even.*", "odd.>"}) {
     threads.emplace_back([&log, filter] { read_along(log, filter); });
   }
+  enum : int { kIdle, kBegun, kRan, kStop };
+  std::atomic<int> compaction = kIdle;
+  std::shared_ptr<CompactionJob> job;
+  int compactions = 0;
+  threads.emplace_back([&] {
+    for (int now = compaction; now != kStop; now = compaction) {
+      if (now == kBegun) {
+        log.run_compaction(*job);
+        compaction = kRan;
+      }
+      compaction.wait(now == kBegun ? int{kRan} : now);
+    }
+  });
   for (StreamSeq seq = 1; seq <= kMessages; ++seq) {
+    if (compaction == kRan) {
+      ASSERT_OK(log.end_compaction(*job));
+      job = nullptr;
+      compaction = kIdle;
+      ++compactions;
+    }
+    if (job == nullptr && seq % 20 == 0 && (job = log.begin_compaction()) != nullptr) {
+      compaction = kBegun;
+      compaction.notify_one();
+    }
     const std::string subject = (seq % 2 == 0 ? "even." : "odd.") + std::to_string(seq % 5);
     const auto given = log.append(subject, "", payload_of(seq), 1);
     ASSERT_TRUE(given.has_value() && *given == seq);
     if (seq % 16 == 0) {
       ASSERT_OK(log.flush());
     }
-    if (seq % 50 == 0) {
-      ASSERT_TRUE(log.remove(seq - 40).ok());
+    if (seq > 400 && seq % 4 != 0) {  // most of what is not so new
+      const auto erase = seq % 7 == 0 ? MessageLog::Erase::kYes : MessageLog::Erase::kNo;
+      ASSERT_TRUE(log.remove(seq - 400, erase).ok());
     }
     if (seq % 1000 == 0) {
       ASSERT_TRUE(log.expire_below(seq / 3).has_value());
-      ASSERT_TRUE(log.compact().has_value());
     }
   }
+  while (compaction == kBegun) {
+    std::this_thread::yield();
+  }
+  if (job != nullptr) {
+    ASSERT_OK(log.end_compaction(*job));
+  }
+  compaction = kStop;
+  compaction.notify_one();
   ASSERT_OK(log.flush());
   ASSERT_OK(log.sync());
   done = true;
@@ -86,6 +117,7 @@ TEST(LogThreads, ReadersAndASyncerBesideTheWriter) {
     thread.join();
   }
   EXPECT_EQ(log.durable_seq(), kMessages);
+  EXPECT_GT(compactions, 0);
 }
 
 }  // namespace
