@@ -77,6 +77,7 @@ void add_streams(Metrics& m, const ServerSnapshot& server) {
     m.gauge("store_free_bytes", "Room left on the streams' disk.", disk.available);
     m.gauge("store_capacity_bytes", "Size of the streams' disk.", disk.capacity);
   }
+  m.gauge("unusable_files", "Streams and consumers that cannot be read.", shot.unusable);
   m.counter("api_requests_total", "Requests to $JS.API.", shot.api_total);
   m.counter("api_errors_total", "Of those, answered with an error.", shot.api_errors);
 }

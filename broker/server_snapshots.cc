@@ -192,9 +192,14 @@ std::string Server::health_problem() {
   if (lame_duck_.load(std::memory_order_relaxed)) {
     return "lame duck mode";
   }
-  const bool failed = streams_ != nullptr && !stopped_.load(std::memory_order_acquire) &&
-                      streams_->snapshot().failed_streams > 0;
-  return failed ? "a stream was stopped by an error of its disk" : "";
+  if (streams_ == nullptr || stopped_.load(std::memory_order_acquire)) {
+    return "";
+  }
+  const JetStreamSnapshot shot = streams_->snapshot();
+  if (shot.failed_streams > 0) {
+    return "a stream was stopped by an error of its disk";
+  }
+  return shot.unusable > 0 ? "a stream's or consumer's file cannot be read; the log names it" : "";
 }
 
 }  // namespace feedvault::broker

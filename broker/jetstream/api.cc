@@ -1,8 +1,11 @@
 #include "broker/jetstream/api.h"
 
 #include <algorithm>
+#include <iterator>
 #include <string>
+#include <utility>
 
+#include "base/check.h"
 #include "broker/jetstream/api_call.h"
 #include "broker/monitoring_json.h"
 
@@ -15,30 +18,32 @@ namespace errors = streams::errors;
 Api::Api(streams::Streams& streams, streams::Output& output, ApiHost& host, Limits limits)
     : streams_(streams), output_(output), host_(host), limits_(limits) {}
 
+Api::~Api() = default;
+
 std::span<const Api::Method> Api::methods() {
   static constexpr Method kMethods[] = {
       {"INFO", "account_info", &Api::account_info},
       {"STREAM.NAMES", "stream_names", &Api::stream_names},
       {"STREAM.LIST", "stream_list", &Api::stream_list},
-      {"STREAM.CREATE.S", "stream_create", &Api::stream_create},
-      {"STREAM.UPDATE.S", "stream_update", &Api::stream_update},
+      {"STREAM.CREATE.S", "stream_create", &Api::stream_create, true},
+      {"STREAM.UPDATE.S", "stream_update", &Api::stream_update, true},
       {"STREAM.INFO.S", "stream_info", &Api::stream_info},
-      {"STREAM.DELETE.S", "stream_delete", &Api::stream_delete},
+      {"STREAM.DELETE.S", "stream_delete", &Api::stream_delete, true},
       {"STREAM.PURGE.S", "stream_purge", &Api::stream_purge},
       {"STREAM.MSG.GET.S", "stream_msg_get", &Api::message_get},
       {"STREAM.MSG.DELETE.S", "stream_msg_delete", &Api::message_delete},
       {"DIRECT.GET.S", "", &Api::direct_get},
       {"DIRECT.GET.S.>", "", &Api::direct_get},
       {"CONSUMER.MSG.NEXT.S.C", "", &Api::consumer_next},
-      {"CONSUMER.CREATE.S", "consumer_create", &Api::consumer_create},
-      {"CONSUMER.CREATE.S.C", "consumer_create", &Api::consumer_create},
-      {"CONSUMER.CREATE.S.C.>", "consumer_create", &Api::consumer_create},
-      {"CONSUMER.DURABLE.CREATE.S.C", "consumer_create", &Api::durable_create},
+      {"CONSUMER.CREATE.S", "consumer_create", &Api::consumer_create, true},
+      {"CONSUMER.CREATE.S.C", "consumer_create", &Api::consumer_create, true},
+      {"CONSUMER.CREATE.S.C.>", "consumer_create", &Api::consumer_create, true},
+      {"CONSUMER.DURABLE.CREATE.S.C", "consumer_create", &Api::durable_create, true},
       {"CONSUMER.INFO.S.C", "consumer_info", &Api::consumer_info},
       {"CONSUMER.NAMES.S", "consumer_names", &Api::consumer_names},
       {"CONSUMER.LIST.S", "consumer_list", &Api::consumer_list},
-      {"CONSUMER.DELETE.S.C", "consumer_delete", &Api::consumer_delete},
-      {"CONSUMER.PAUSE.S.C", "consumer_pause", &Api::consumer_pause},
+      {"CONSUMER.DELETE.S.C", "consumer_delete", &Api::consumer_delete, true},
+      {"CONSUMER.PAUSE.S.C", "consumer_pause", &Api::consumer_pause, true},
       {"STREAM.SNAPSHOT.S", "stream_snapshot", &Api::unsupported},
       {"STREAM.RESTORE.S", "stream_restore", &Api::unsupported},
       {"STREAM.TEMPLATE.NAMES", "stream_template_names", &Api::template_names},
@@ -98,6 +103,12 @@ void Api::handle(std::string_view path, const Arrival& arrival) {
     (this->*call.method->run)(call);  // answers in its own way
     return;
   }
+  if (call.method != nullptr && call.method->changes) {
+    if (const auto changing = changing_.find(call.stream); changing != changing_.end()) {
+      changing->second.push_back(Asked::copy_of(path, arrival));
+      return;
+    }
+  }
   ++total_;
   const std::string_view type = call.method != nullptr ? call.method->type : "system";
   call.json["type"] = std::string("io.nats.jetstream.api.v1.").append(type).append("_response");
@@ -120,32 +131,68 @@ void Api::answer(const Call& call) {
   audit(call.arrival, text);
 }
 
+/// From here on the answer is finish()'s.
+std::shared_ptr<Api::Late> Api::put_off(Call& call) {
+  call.silent = true;
+  auto late = std::make_shared<Late>();
+  late->asked = Asked::copy_of(call.path, call.arrival);
+  late->stream = call.stream;
+  late->consumer = call.consumer;
+  late->json = std::move(call.json);
+  late->changes = call.method->changes;
+  if (late->changes) {
+    changing_.try_emplace(late->stream);
+  }
+  return late;
+}
+
+void Api::finish(Late& late, const std::function<void(Call&)>& complete) {
+  const Arrival arrival = late.asked.arrival();
+  Call call{late.asked.path, late.stream, late.consumer, {}, arrival};
+  call.json = std::move(late.json);
+  complete(call);
+  errors_ += call.failed ? 1U : 0U;
+  answer(call);
+  if (late.changes) {
+    end_change(late.stream);
+  }
+}
+
+// Not within whatever has just called: that may be in the middle of the stream.
+void Api::end_change(const std::string& stream) {
+  const auto changing = changing_.find(stream);
+  CHECK(changing != changing_.end());
+  if (changing->second.empty()) {
+    changing_.erase(changing);
+    return;
+  }
+  host_.later([this, stream] {
+    auto waiting = std::move(changing_.extract(stream).mapped());
+    while (!waiting.empty()) {
+      const Asked next = std::move(waiting.front());
+      waiting.pop_front();
+      handle(next.path, next.arrival());
+      if (const auto again = changing_.find(stream); again != changing_.end()) {
+        again->second.insert(again->second.end(),
+                             std::make_move_iterator(waiting.begin()),
+                             std::make_move_iterator(waiting.end()));
+        return;
+      }
+    }
+  });
+}
+
 /// `call.json` says that it is done, which is true once that is on disk.
 void Api::answer_when_durable(Call& call,
                               streams::Stream& stream,
                               const streams::ErrorSpec& failure) {
-  struct Asked {
-    std::string subject;
-    std::string reply;
-    std::string payload;
-    Sender from;
-  };
-  call.silent = true;
-  const Arrival& arrival = call.arrival;
-  const Asked asked{std::string(arrival.subject),
-                    std::string(arrival.reply),
-                    std::string(arrival.payload),
-                    arrival.from};
-  stream.when_durable([this, asked, json = call.json, failure](const Status& status) {
-    const Arrival again{asked.subject, asked.reply, {}, asked.payload, asked.from};
-    Call late{{}, {}, {}, {}, again};
-    late.json = json;
-    if (!status.ok()) {
-      ++errors_;
-      late.json.erase("success");
-      late.refuse(make_error(failure, "the stream's disk has failed"));
-    }
-    answer(late);
+  stream.when_durable([this, late = put_off(call), failure](const Status& status) {
+    finish(*late, [&](Call& answered) {
+      if (!status.ok()) {
+        answered.json.erase("success");
+        answered.refuse(make_error(failure, "the stream's disk has failed"));
+      }
+    });
   });
 }
 

@@ -1,6 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,14 +27,23 @@ class ApiHost {
   virtual void stream_created(streams::Stream& stream) = 0;
   /// Its subjects may be others now.
   virtual void stream_updated(streams::Stream& stream) = 0;
-  /// It is about to be removed: it listens to nothing any more, and no commit is under way.
-  virtual void stream_removed(streams::Stream& stream) = 0;
+  /// It is about to be removed: it listens to nothing any more, and `then` is called, now or later,
+  /// once nothing of it is on its way to the disk. After that it is not touched any more.
+  virtual void stream_removed(streams::Stream& stream, std::function<void()> then) = 0;
   /// Something was changed that may need a commit, or let what was held back go on.
   virtual void touched(streams::Stream& stream) = 0;
+  /// Calls `work` on another thread, and after it `then` on this one.
+  virtual void on_disk(std::function<void()> work, std::function<void()> then) = 0;
+  /// Calls `task` on this thread, later.
+  virtual void later(std::function<void()> task) = 0;
 };
 
 /// Requests to $JS.API.>: from their subject and JSON to the streams and back. Knows no threads and
 /// no sockets; called on the streams' loop.
+///
+/// Nobody waits for a disk that somebody else's request is for. What creates, changes or deletes a
+/// stream or its consumers is answered once that is durable; requests of that kind about the same
+/// stream wait for it, in their order, and all others go on.
 ///
 /// Sizes of answers are bounded by pages: kPageMax names, kListMax descriptions, kSubjectsMax
 /// subjects, kDeletedMax deleted numbers.
@@ -47,6 +60,9 @@ class Api {
   };
   /// References must outlive this.
   Api(streams::Streams& streams, streams::Output& output, ApiHost& host, Limits limits);
+  ~Api();
+  Api(const Api&) = delete;
+  Api& operator=(const Api&) = delete;
 
   /// `path`: the subject behind "$JS.API.".
   void handle(std::string_view path, const Arrival& arrival);
@@ -57,6 +73,8 @@ class Api {
  private:
   struct Call;
   struct Method;
+  struct Asked;
+  struct Late;
 
   static std::span<const Method> methods();
   bool dispatch(Call& call);
@@ -65,6 +83,10 @@ class Api {
   void fail(Call& call, const streams::ErrorSpec& error);
   void answer(const Call& call);
   void answer_when_durable(Call& call, streams::Stream& stream, const streams::ErrorSpec& failure);
+  void answer_when_stored(Call& call, streams::Consumer& consumer);
+  std::shared_ptr<Late> put_off(Call& call);
+  void finish(Late& late, const std::function<void(Call&)>& complete);
+  void end_change(const std::string& stream);
   void audit(const Arrival& arrival, std::string_view response);
 
   void account_info(Call& call);
@@ -102,6 +124,8 @@ class Api {
   std::uint64_t total_ = 0;
   std::uint64_t errors_ = 0;
   store::ReadBuffer buffer_;
+  // Streams that are being changed, and the requests that wait for it.
+  std::map<std::string, std::deque<Asked>, std::less<>> changing_;
 };
 
 }  // namespace feedvault::broker::jetstream

@@ -18,6 +18,25 @@ struct Api::Method {
   std::string_view path;  // tokens in capitals; S is a stream's name, C a consumer's, > the rest
   std::string_view type;  // of the answer, between "io.nats.jetstream.api.v1." and "_response"
   void (Api::*run)(Call&);
+  bool changes = false;  // streams and consumers: one at a time of each stream
+};
+
+/// A request that is kept.
+struct Api::Asked {
+  std::string path;
+  std::string subject;
+  std::string reply;
+  std::string payload;
+  Sender from;
+
+  static Asked copy_of(std::string_view path, const Arrival& arrival) {
+    return {std::string(path),
+            std::string(arrival.subject),
+            std::string(arrival.reply),
+            std::string(arrival.payload),
+            arrival.from};
+  }
+  Arrival arrival() const { return {subject, reply, {}, payload, from}; }
 };
 
 struct Api::Call {
@@ -53,6 +72,15 @@ struct PageRequest {
   std::string subject;
 };
 bool read_page(std::string_view payload, PageRequest& request);
+
+/// One whose answer comes when something is on disk.
+struct Api::Late {
+  Asked asked;
+  std::string stream;
+  std::string consumer;
+  Json json;
+  bool changes = false;
+};
 
 Json stream_state_json(const streams::Stream& stream);
 /// config, created, state.

@@ -131,13 +131,50 @@ void Api::finish_create(Call& call, ConsumerConfig config, ConsumerSet::CreateAc
     return;
   }
   ConsumerSet& consumers = streams::consumers_of(*stream);
-  auto created = consumers.create(std::move(config), action);
+  const auto creation = consumers.begin_create(std::move(config), action);
   host_.touched(*stream);
-  if (!created) {
-    call.refuse(created.error());
+  if (!creation->outcome()) {
+    host_.on_disk([creation] { creation->run(); },
+                  [this, creation, stream, late = put_off(call)] {
+                    finish(*late, [&](Call& answered) {
+                      const auto created = streams::consumers_of(*stream).end_create(*creation);
+                      host_.touched(*stream);
+                      if (!created) {
+                        answered.refuse(created.error());
+                        return;
+                      }
+                      put_consumer(answered.json, *stream, *created->consumer);
+                    });
+                  });
     return;
   }
-  put_consumer(call.json, *stream, *created->consumer);
+  const auto& outcome = *creation->outcome();
+  if (!outcome) {
+    call.refuse(outcome.error());
+  } else if (outcome->updated) {
+    call.consumer = outcome->consumer->name();
+    answer_when_stored(call, *outcome->consumer);
+  } else {
+    put_consumer(call.json, *stream, *outcome->consumer);
+  }
+}
+
+/// With its description, once its configuration is durable.
+void Api::answer_when_stored(Call& call, Consumer& consumer) {
+  consumer.when_durable([this, late = put_off(call)](const Status& status) {
+    finish(*late, [&](Call& answered) {
+      Stream* const stream = find_stream(answered);
+      Consumer* const found =
+          stream == nullptr ? nullptr : streams::consumers_of(*stream).find(answered.consumer);
+      if (!status.ok()) {
+        answered.refuse(make_error(errors::kConsumerStoreFailed, status.message()));
+      } else if (found == nullptr) {
+        fail(answered, errors::kConsumerNotFound);
+      } else {
+        put_consumer(answered.json, *stream, *found);
+      }
+    });
+  });
 }
 
 void Api::consumer_info(Call& call) {
@@ -195,13 +232,24 @@ void Api::consumer_delete(Call& call) {
   if (stream == nullptr) {
     return;
   }
-  const auto error = streams::consumers_of(*stream).remove(call.consumer);
-  host_.touched(*stream);
-  if (error) {
-    call.refuse(*error);
+  ConsumerSet& consumers = streams::consumers_of(*stream);
+  if (consumers.find(call.consumer) == nullptr) {
+    fail(call, errors::kConsumerNotFound);
     return;
   }
-  call.json["success"] = true;
+  const auto late = put_off(call);
+  consumers.remove(late->consumer, [this, late](const Status& removed) {
+    finish(*late, [&](Call& answered) {
+      if (!removed.ok()) {
+        answered.refuse(
+            make_error(errors::kStreamGeneral,
+                       "the consumer may come back with the next start: " + removed.message()));
+        return;
+      }
+      answered.json["success"] = true;
+    });
+  });
+  host_.touched(*stream);
 }
 
 void Api::consumer_pause(Call& call) {
@@ -229,6 +277,13 @@ void Api::consumer_pause(Call& call) {
   if (info.paused) {
     call.json["pause_remaining"] = info.pause_remaining_ns;
   }
+  (*paused)->when_durable([this, late = put_off(call)](const Status& status) {
+    finish(*late, [&](Call& answered) {
+      if (!status.ok()) {
+        answered.refuse(make_error(errors::kConsumerStoreFailed, status.message()));
+      }
+    });
+  });
 }
 
 // Answered with messages and statuses. Who asks a consumer that is not there hears that nobody

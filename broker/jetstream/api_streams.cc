@@ -67,7 +67,10 @@ std::optional<ApiError> Api::check_limits(const StreamConfig& config) const {
   std::int64_t left = limit;
   for (const Stream* const each : streams_.list()) {
     if (each->name() != config.name && each->config().storage == config.storage) {
-      left -= std::max<std::int64_t>(0, each->config().max_bytes);
+      const StreamConfig* const next = each->next_config();
+      left -= std::max({std::int64_t{0},
+                        each->config().max_bytes,
+                        next == nullptr ? std::int64_t{0} : next->max_bytes});
     }
   }
   if (config.max_bytes <= left) {
@@ -84,16 +87,30 @@ void Api::stream_create(Call& call) {
     call.refuse(*error);
     return;
   }
-  auto created = streams_.create(std::move(config));
-  if (!created) {
-    call.refuse(created.error());
+  auto begun = streams_.begin_create(std::move(config));
+  if (!begun) {
+    call.refuse(begun.error());
     return;
   }
-  if (!created->existed) {
-    host_.stream_created(*created->stream);
+  const auto creation = *begun;
+  if (creation->outcome()) {
+    put_stream(call.json, *creation->outcome()->stream);
+    call.json["did_create"] = true;
+    return;
   }
-  put_stream(call.json, *created->stream);
-  call.json["did_create"] = true;
+  host_.on_disk([creation] { creation->run(); },
+                [this, creation, late = put_off(call)] {
+                  finish(*late, [&](Call& answered) {
+                    const auto created = streams_.end_create(*creation);
+                    if (!created) {
+                      answered.refuse(created.error());
+                      return;
+                    }
+                    host_.stream_created(*created->stream);
+                    put_stream(answered.json, *created->stream);
+                    answered.json["did_create"] = true;
+                  });
+                });
 }
 
 void Api::stream_update(Call& call) {
@@ -104,13 +121,23 @@ void Api::stream_update(Call& call) {
     call.refuse(*error);
     return;
   }
-  auto updated = streams_.update(std::move(config));
-  if (!updated) {
-    call.refuse(updated.error());
+  const auto begun = streams_.begin_update(config);
+  if (!begun) {
+    call.refuse(begun.error());
     return;
   }
-  host_.stream_updated(**updated);
-  put_stream(call.json, **updated);
+  Stream* const stream = *begun;
+  host_.on_disk([stream] { stream->run_update(); },
+                [this, stream, late = put_off(call)] {
+                  finish(*late, [&](Call& answered) {
+                    if (const auto updated = streams_.end_update(*stream); !updated) {
+                      answered.refuse(updated.error());
+                      return;
+                    }
+                    host_.stream_updated(*stream);
+                    put_stream(answered.json, *stream);
+                  });
+                });
 }
 
 void Api::stream_info(Call& call) {
@@ -193,13 +220,19 @@ void Api::stream_delete(Call& call) {
   if (stream == nullptr) {
     return;
   }
-  const std::string name = stream->name();
-  host_.stream_removed(*stream);
-  if (const auto error = streams_.remove(name)) {
-    call.refuse(*error);
-    return;
-  }
-  call.json["success"] = true;
+  host_.stream_removed(*stream, [this, late = put_off(call)] {
+    const auto removal = streams_.begin_remove(late->stream);
+    host_.on_disk([removal] { removal->run(); },
+                  [this, removal, late] {
+                    finish(*late, [&](Call& answered) {
+                      if (const auto error = streams_.end_remove(*removal)) {
+                        answered.refuse(*error);
+                        return;
+                      }
+                      answered.json["success"] = true;
+                    });
+                  });
+  });
 }
 
 void Api::stream_purge(Call& call) {

@@ -68,6 +68,8 @@ std::string damage_line(const std::string& file, const std::string& what) {
   return fmt::format("  damage: {}: {}\n", file, what);
 }
 
+constexpr const char* kNothingLost = "a bit was flipped where a copy exists; nothing is lost";
+
 /// One consumer's line; false when its file cannot be read as it was written.
 bool describe_consumer(const std::string& path,
                        const std::string& file,
@@ -75,11 +77,7 @@ bool describe_consumer(const std::string& path,
                        std::string& text) {
   const auto loaded = streams::ConsumerFile::load(fs, path, streams::Moment::of(Clock::system()));
   if (!loaded) {
-    text += damage_line(file,
-                        loaded.error().code() == StatusCode::kNotFound
-                            ? "nothing in it can be read: a consumer is lost, unless its creation "
-                              "was interrupted"
-                            : loaded.error().message());
+    text += damage_line(file, loaded.error().message());
     return false;
   }
   text += fmt::format("  consumer {}: delivered up to {}, acknowledged up to {}, {} pending\n",
@@ -89,8 +87,10 @@ bool describe_consumer(const std::string& path,
                       loaded->ledger->pending().size());
   if (loaded->damaged) {
     text += damage_line(file, "its newest changes are unreadable: messages will come again");
+  } else if (loaded->repaired) {
+    text += damage_line(file, kNothingLost);
   }
-  return !loaded->damaged;
+  return !loaded->damaged && !loaded->repaired;
 }
 
 bool describe_consumers(const std::string& stream, store::FileSystem& fs, std::string& text) {
@@ -116,7 +116,10 @@ std::string configuration_damage(const std::string& stream, store::FileSystem& f
   if (state->generation == 0) {
     return "nothing in it can be read: the stream cannot be served";
   }
-  return state->damaged ? "its newest state is unreadable; an earlier one remains" : "";
+  if (state->damaged) {
+    return "its newest state is unreadable; an earlier one remains";
+  }
+  return state->repaired ? kNothingLost : "";
 }
 
 Status check_stream(const std::string& dir, store::FileSystem& fs, StreamsCheck& check) {

@@ -31,6 +31,8 @@ constexpr std::uint64_t kLastFixedTag = kFlowControlTag;
 
 // Syncs of different streams go on side by side; more would only queue up at the disk.
 constexpr std::size_t kSyncThreads = 4;
+// One for the compaction, which is long, and one for what clients ask for.
+constexpr std::size_t kChoreThreads = 2;
 // Between warnings about publishes that were refused.
 constexpr auto kWarningInterval = std::chrono::seconds(10);
 // At a stop: messages that a full stream does not take are given up after this.
@@ -60,6 +62,25 @@ void log_recovery(const Stream& stream) {
   }
 }
 
+void log_consumers(Stream& stream) {
+  const streams::ConsumerSet& consumers = streams::consumers_of(stream);
+  for (const streams::ConsumerSet::Unusable& each : consumers.unusable()) {
+    logger("streams")->error(
+        "unusable consumer stream={} file={} error=\"{}\"; left as it is: restore the file from a "
+        "backup, or move it away and create the consumer again (messages will come again)",
+        stream.name(),
+        each.path,
+        each.why.message());
+  }
+  for (const std::string& name : consumers.damaged()) {
+    logger("streams")->error(
+        "damaged consumer stream={} consumer={}; its newest changes are unreadable, so messages "
+        "will come again",
+        stream.name(),
+        name);
+  }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Service>> Service::open(StreamHost& host,
@@ -82,6 +103,7 @@ Service::Service(StreamHost& host, const JetStreamOptions& options, StoreFolder 
 }
 
 Service::~Service() {
+  chores_.reset();
   threads_.reset();
 }
 
@@ -103,6 +125,9 @@ Status Service::open_streams(store::FileSystem& fs) {
   threads_ = std::make_unique<SyncThreads>(kSyncThreads, [this](std::shared_ptr<SyncJob> job) {
     host_.post([this, job = std::move(job)] { synced(job); });
   });
+  chores_ = std::make_unique<SyncThreads>(kChoreThreads, [this](std::shared_ptr<SyncJob> job) {
+    host_.post([this, job = std::move(job)] { chore_done(job); });
+  });
   ASSIGN_OR_RETURN(streams_, streams::Streams::open(options));
   api_ = std::make_unique<Api>(
       *streams_, *this, *this, Api::Limits{options_.max_memory, options_.max_file});
@@ -116,6 +141,7 @@ Status Service::open_streams(store::FileSystem& fs) {
   std::uint64_t messages = 0;
   for (Stream* const stream : streams_->list()) {
     log_recovery(*stream);
+    log_consumers(*stream);
     messages += stream->state().messages;
     stream_created(*stream);
   }
@@ -179,13 +205,17 @@ void Service::stream_updated(Stream& stream) {
   touch(entry);
 }
 
-void Service::stream_removed(Stream& stream) {
+void Service::stream_removed(Stream& stream, std::function<void()> then) {
   Served& entry = served(stream);
   stop_listening(entry);
-  if (entry.syncing != nullptr) {
-    host_.let_go();
-    threads_->wait_for(*entry.syncing);
-    end_sync(entry);
+  entry.retired = std::move(then);
+  retire(entry);
+}
+
+/// Unless something of it is on its way to the disk.
+void Service::retire(Served& entry) {
+  if (!entry.retired || entry.syncing != nullptr || entry.compacting) {
+    return;
   }
   for (const auto& [connection, publisher] : entry.held) {
     host_.release(publisher);
@@ -195,7 +225,9 @@ void Service::stream_removed(Stream& stream) {
   }
   std::erase(touched_, &entry);
   deadlines_.erase({entry.deadline, &entry});
-  served_.erase(&stream);
+  const std::function<void()> then = std::move(entry.retired);
+  served_.erase(entry.stream);
+  then();
 }
 
 void Service::touched(Stream& stream) {
@@ -388,7 +420,10 @@ bool Service::run_timers() {
 void Service::settle(Served& entry) {
   offer_again(entry);
   watch_deliver_subjects(entry);
-  begin_sync(entry);
+  if (!entry.retired) {
+    begin_sync(entry);
+    begin_compaction(entry);
+  }
   schedule(entry);
 }
 
@@ -437,6 +472,54 @@ void Service::synced(const std::shared_ptr<SyncJob>& job) {
   CHECK(found != served_.end());
   touch(*found->second);
   end_sync(*found->second);
+  retire(*found->second);
+}
+
+void Service::begin_compaction(Served& entry) {
+  if (compacting_ || !entry.stream->begin_compaction()) {
+    return;
+  }
+  compacting_ = entry.compacting = true;
+  on_disk([stream = entry.stream] { stream->run_compaction(); },
+          [this, &entry] {
+            compacting_ = entry.compacting = false;
+            entry.stream->end_compaction();
+            for (const auto& [stream, each] : served_) {
+              touch(*each);  // it may be another one's turn
+            }
+            retire(entry);
+          });
+}
+
+void Service::on_disk(std::function<void()> work, std::function<void()> then) {
+  auto job = std::make_shared<SyncJob>();
+  job->work = std::move(work);
+  chores_under_way_.emplace_back(job, std::move(then));
+  chores_->submit(std::move(job));
+}
+
+void Service::chore_done(const std::shared_ptr<SyncJob>& job) {
+  const auto found =
+      std::ranges::find_if(chores_under_way_, [&](const auto& each) { return each.first == job; });
+  if (found == chores_under_way_.end()) {
+    return;  // finish_chores() could not wait
+  }
+  const std::function<void()> then = std::move(found->second);
+  chores_under_way_.erase(found);
+  then();
+}
+
+/// Also those that others lead to.
+void Service::finish_chores() {
+  while (!chores_under_way_.empty()) {
+    const std::shared_ptr<SyncJob> job = chores_under_way_.front().first;
+    chores_->wait_for(*job);
+    chore_done(job);
+  }
+}
+
+void Service::later(std::function<void()> task) {
+  host_.post(std::move(task));
 }
 
 void Service::schedule(Served& entry) {
@@ -544,6 +627,7 @@ JetStreamSnapshot Service::snapshot() const {
   shot.max_file = options_.max_file;
   shot.api_total = api_->total();
   shot.api_errors = api_->errors();
+  shot.unusable = streams_->unusable().size();
   for (const auto& [stream, entry] : served_) {
     const streams::StreamState state = stream->state();
     const streams::StreamCounters& counters = stream->counters();
@@ -560,6 +644,7 @@ JetStreamSnapshot Service::snapshot() const {
     shot.commits += counters.commits;
     shot.set_aside += entry->set_aside.size();
     shot.failed_streams += stream->failure().ok() ? 0U : 1U;
+    shot.unusable += streams::consumers_of(*stream).unusable().size();
   }
   return shot;
 }
@@ -583,6 +668,7 @@ bool Service::settled() const {
 }
 
 void Service::on_end() {
+  finish_chores();
   for (auto& [stream, entry] : served_) {
     if (entry->syncing != nullptr) {
       threads_->wait_for(*entry->syncing);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -27,7 +28,8 @@ namespace feedvault::broker::jetstream {
 ///
 /// A stream's commits: what was stored in a turn is written at its end and synced on another
 /// thread; what arrives meanwhile is covered by the next. Publishers whose messages a stream cannot
-/// take now are not read from until it can.
+/// take now are not read from until it can. What administration has for the disk (configurations,
+/// new and deleted streams and consumers, compaction) runs on threads of its own.
 class Service final : public StreamHandler, public streams::Output, public ApiHost {
  public:
   /// Opens the store and everything in it. kUnavailable when another process has it. `fs` outlives
@@ -63,8 +65,10 @@ class Service final : public StreamHandler, public streams::Output, public ApiHo
   std::int64_t unix_ns() const override { return host_.clock().unix_ns(); }
   void stream_created(streams::Stream& stream) override;
   void stream_updated(streams::Stream& stream) override;
-  void stream_removed(streams::Stream& stream) override;
+  void stream_removed(streams::Stream& stream, std::function<void()> then) override;
   void touched(streams::Stream& stream) override;
+  void on_disk(std::function<void()> work, std::function<void()> then) override;
+  void later(std::function<void()> task) override;
 
  private:
   /// A message that its stream could not take yet.
@@ -84,6 +88,8 @@ class Service final : public StreamHandler, public streams::Output, public ApiHo
     std::deque<SetAside> set_aside;
     std::map<std::uint64_t, Sender> held;  // who published them, by connection
     std::shared_ptr<SyncJob> syncing;
+    bool compacting = false;
+    std::function<void()> retired;  // it is about to be removed: called when all is back
     SteadyTime deadline = SteadyTime::max();
     bool touched = false;
   };
@@ -106,6 +112,10 @@ class Service final : public StreamHandler, public streams::Output, public ApiHo
   void begin_sync(Served& served);
   void end_sync(Served& served);
   void synced(const std::shared_ptr<SyncJob>& job);
+  void begin_compaction(Served& served);
+  void retire(Served& served);
+  void chore_done(const std::shared_ptr<SyncJob>& job);
+  void finish_chores();
   void schedule(Served& served);
   bool run_timers();
 
@@ -126,8 +136,12 @@ class Service final : public StreamHandler, public streams::Output, public ApiHo
   bool ended_ = false;
   std::optional<SteadyTime> stopping_since_;
   SteadyTime next_warning_;
-  std::uint64_t refused_ = 0;             // publishes without a reply, ever
+  std::uint64_t refused_ = 0;  // publishes without a reply, ever
+  /// What runs on chores_, and what follows here.
+  std::vector<std::pair<std::shared_ptr<SyncJob>, std::function<void()>>> chores_under_way_;
+  bool compacting_ = false;               // some stream is: one at a time
   std::unique_ptr<SyncThreads> threads_;  // last: its threads use the streams
+  std::unique_ptr<SyncThreads> chores_;   // likewise; apart, so that no commit waits behind one
 };
 
 }  // namespace feedvault::broker::jetstream

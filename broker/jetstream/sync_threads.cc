@@ -5,19 +5,18 @@
 
 namespace feedvault::broker::jetstream {
 
-SyncThreads::SyncThreads(std::size_t threads, Done done) : done_(std::move(done)) {
-  for (std::size_t i = 0; i < threads; ++i) {
-    threads_.emplace_back([this] { run(); });
-  }
-}
+SyncThreads::SyncThreads(std::size_t threads_max, Done done)
+    : threads_max_(threads_max), done_(std::move(done)) {}
 
 SyncThreads::~SyncThreads() {
+  std::vector<std::thread> threads;
   {
     MutexLock lock(mutex_);
     stopping_ = true;
     wake_.notify_all();
+    threads.swap(threads_);
   }
-  for (std::thread& thread : threads_) {
+  for (std::thread& thread : threads) {
     thread.join();
   }
 }
@@ -25,7 +24,11 @@ SyncThreads::~SyncThreads() {
 void SyncThreads::submit(std::shared_ptr<SyncJob> job) {
   MutexLock lock(mutex_);
   waiting_.push_back(std::move(job));
-  wake_.notify_one();
+  if (idle_ < waiting_.size() && threads_.size() < threads_max_) {
+    threads_.emplace_back([this] { run(); });
+  } else {
+    wake_.notify_one();
+  }
 }
 
 void SyncThreads::wait_for(const SyncJob& job) {
@@ -43,7 +46,9 @@ void SyncThreads::run() {
     {
       MutexLock lock(mutex_);
       while (waiting_.empty() && !stopping_) {
+        ++idle_;
         wake_.wait(mutex_);
+        --idle_;
       }
       if (waiting_.empty()) {
         return;
@@ -57,6 +62,9 @@ void SyncThreads::run() {
     }
     if (job->consumers) {
       job->consumers->run();
+    }
+    if (job->work) {
+      job->work();
     }
     {
       MutexLock lock(mutex_);

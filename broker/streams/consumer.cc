@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <functional>
+#include <iterator>
 #include <utility>
 
 #include "base/check.h"
@@ -341,22 +342,52 @@ void Consumer::flush() {
     return;  // the disk is full; tried again at the next turn
   }
   if (!status.ok()) {
-    failure_ = status;
+    fail(status);
     return;
   }
   const bool synced = file_->synced_generation() == file_->generation();
   if (!synced && unsynced_since_ns_ == kNoDeadline) {
     unsynced_since_ns_ = now.steady_ns;
   }
-  const bool wait = stream_.options().sync == SyncPolicy::kAlways && !synced;
-  for (std::string& reply : unflushed_answers_) {
-    if (!wait) {
-      answer(reply);
-    } else if (unsynced_answers_.size() < kAnswersMax) {
-      unsynced_answers_.push_back({std::move(reply), file_->generation()});
+  const bool always = stream_.options().sync == SyncPolicy::kAlways;
+  for (Answer& each : std::exchange(unflushed_answers_, {})) {
+    if (synced || (!always && !each.done)) {
+      give(each);
+    } else if (unsynced_answers_.size() < kAnswersMax || each.done) {
+      each.generation = file_->generation();
+      unsynced_answers_.push_back(std::move(each));
     }
   }
+}
+
+void Consumer::give(const Answer& to) {
+  if (to.done) {
+    to.done({});
+  } else {
+    answer(to.reply);
+  }
+}
+
+/// Acknowledgements are not answered any more.
+void Consumer::fail(const Status& cause) {
+  failure_ = cause;
+  std::vector<Answer> waiting = std::exchange(unsynced_answers_, {});
+  std::ranges::move(unflushed_answers_, std::back_inserter(waiting));
   unflushed_answers_.clear();
+  for (const Answer& each : waiting) {
+    if (each.done) {
+      each.done(failure_);
+    }
+  }
+}
+
+void Consumer::when_durable(Done done) {
+  if (file_ == nullptr || !failure_.ok()) {
+    done(failure_);
+    return;
+  }
+  unflushed_answers_.push_back({{}, std::move(done), 0});
+  mark();
 }
 
 std::int64_t Consumer::sync_deadline() const {
@@ -385,22 +416,18 @@ void Consumer::end_sync(const store::StateFile::Sync& sync, const Status& result
   if (file_ == nullptr || !failure_.ok()) {
     return;
   }
-  failure_ = file_->end_sync(sync, result);
-  if (!failure_.ok()) {
-    unsynced_answers_.clear();
+  if (const Status status = file_->end_sync(sync, result); !status.ok()) {
+    fail(status);
     return;
   }
   const std::uint64_t synced = file_->synced_generation();
   syncing_generation_ = synced >= syncing_generation_ ? 0 : syncing_generation_;
-  const auto waiting =
-      std::find_if(unsynced_answers_.begin(), unsynced_answers_.end(), [&](const Answer& each) {
-        if (each.generation > synced) {
-          return true;
-        }
-        answer(each.reply);
-        return false;
-      });
+  const auto waiting = std::ranges::find_if(
+      unsynced_answers_, [&](const Answer& each) { return each.generation > synced; });
+  std::vector<Answer> due(std::make_move_iterator(unsynced_answers_.begin()),
+                          std::make_move_iterator(waiting));
   unsynced_answers_.erase(unsynced_answers_.begin(), waiting);
+  std::ranges::for_each(due, [this](const Answer& each) { give(each); });
   unsynced_since_ns_ = synced == file_->generation() ? kNoDeadline : moment().steady_ns;
   mark();
 }
@@ -437,7 +464,8 @@ Status Consumer::update(const ConsumerConfig& config) {
                         config.backoff_ns != stored_.config.backoff_ns;
   StoredConsumer next{config, stored_.created_ns};
   if (file_ != nullptr) {
-    RETURN_IF_ERROR(file_->rewrite(next, ledger_, now));
+    RETURN_IF_ERROR(file_->rewrite(next, ledger_, now, store::Promise::kToBeSynced));
+    when_durable([](const Status&) {});  // synced soon, whoever waits for it
   }
   stored_ = std::move(next);
   if (new_filter) {
@@ -486,21 +514,27 @@ Status Consumer::close() {
     return failure_;
   }
   flush();
-  failure_ = file_->flush_durably(ledger_, moment());
-  if (failure_.ok()) {
-    for (const Answer& each : std::exchange(unsynced_answers_, {})) {
-      answer(each.reply);
-    }
+  if (const Status status = file_->flush_durably(ledger_, moment()); !status.ok()) {
+    fail(status);
+  }
+  for (const Answer& each : std::exchange(unsynced_answers_, {})) {
+    give(each);
   }
   return failure_;
 }
 
-Status Consumer::destroy() {
+std::unique_ptr<ConsumerFile> Consumer::destroy() {
   release_requests("Consumer Deleted");
-  return file_ == nullptr ? Status()
-                          : std::exchange(file_, nullptr)
-                                ->remove(config().durable_name.empty() ? store::Promise::kWritten
-                                                                       : store::Promise::kSynced);
+  // Who waits for what is written hears that it is: nothing of it can come back.
+  std::vector<Answer> waiting = std::exchange(unsynced_answers_, {});
+  std::ranges::move(unflushed_answers_, std::back_inserter(waiting));
+  unflushed_answers_.clear();
+  for (const Answer& each : waiting) {
+    if (each.done) {
+      each.done({});
+    }
+  }
+  return std::exchange(file_, nullptr);
 }
 
 }  // namespace feedvault::broker::streams

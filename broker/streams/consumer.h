@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +16,7 @@
 #include "broker/streams/ack_subject.h"
 #include "broker/streams/consumer_config.h"
 #include "broker/streams/consumer_file.h"
+#include "broker/streams/consumer_info.h"
 #include "broker/streams/flow_control.h"
 #include "broker/streams/output.h"
 #include "broker/streams/pull_requests.h"
@@ -31,22 +33,6 @@ struct Ack {
   std::string_view reason;    // of kTerm
   PullRequest next;           // of kNext
   std::string_view reply;     // "": nobody waits for an answer
-};
-
-/// As the API's CONSUMER.INFO.
-struct ConsumerInfo {
-  std::int64_t created_ns = 0;  // Unix time
-  SequencePair delivered;
-  std::int64_t last_delivery_ns = 0;  // Unix time; 0: never
-  SequencePair ack_floor;
-  std::int64_t last_ack_ns = 0;
-  std::uint64_t num_ack_pending = 0;
-  std::uint64_t num_redelivered = 0;
-  std::uint64_t num_waiting = 0;
-  std::uint64_t num_pending = 0;
-  bool push_bound = false;
-  bool paused = false;
-  std::int64_t pause_remaining_ns = 0;
 };
 
 class Consumer;
@@ -164,14 +150,18 @@ class Consumer {
   ConsumerInfo info();
   /// needs() is false for everything below.
   StreamSeq first_needed() const;
-  /// `config` has passed check_consumer_update. Durable on return.
+  /// `config` has passed check_consumer_update. Written on return: when_durable() says the rest.
   Status update(const ConsumerConfig& config);
+  /// Calls `done` once all that was written before is durable, by a sync that wants_sync() asks
+  /// for; at once where nothing is kept. Not ok: its state could not be written.
+  using Done = std::function<void(const Status&)>;
+  void when_durable(Done done);
   /// Everybody who waits is told "409 <why>".
   void release_requests(std::string_view why);
   /// For shutting down: waiting requests are answered, the state is durable on return.
   Status close();
-  /// The file goes, too.
-  Status destroy();
+  /// Nothing of it is used any more but its file, which is the caller's to remove; null for none.
+  std::unique_ptr<ConsumerFile> destroy();
   bool has_interest() const { return active_; }
 
  private:
@@ -288,9 +278,12 @@ class Consumer {
   // Who waits for his acknowledgement to be durable.
   struct Answer {
     std::string reply;
+    Done done;                     // instead of a reply
     std::uint64_t generation = 0;  // of the state that has to be
   };
-  std::vector<std::string> unflushed_answers_;
+  void give(const Answer& to);
+  void fail(const Status& cause);
+  std::vector<Answer> unflushed_answers_;
   std::vector<Answer> unsynced_answers_;
   std::int64_t unsynced_since_ns_ = kNoDeadline;
   std::uint64_t syncing_generation_ = 0;  // on its way to the disk; 0: none

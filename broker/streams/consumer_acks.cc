@@ -171,7 +171,7 @@ void Consumer::answer_durable(std::string_view reply) {
   if (flushed && durable) {
     answer(reply);
   } else if (unflushed_answers_.size() < kAnswersMax) {
-    unflushed_answers_.emplace_back(reply);
+    unflushed_answers_.push_back({std::string(reply), {}, 0});
   }
 }
 

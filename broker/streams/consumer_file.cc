@@ -58,12 +58,21 @@ Result<Head> decode_head(std::string_view snapshot) {
   return head;
 }
 
+/// Of a file without a state. It got its name with one in it, so that is damage.
+Status no_state(const std::string& path, const StateFile::Contents& contents) {
+  if (!contents.damaged) {
+    return not_found("no consumer in " + path);
+  }
+  return {StatusCode::kCorruption, "nothing in it can be read, so a consumer is lost"};
+}
+
 Result<ConsumerFile::Loaded> decode_consumer(const StateFile::Contents& contents,
                                              const Head& head,
                                              const Moment& now) {
   ConsumerFile::Loaded loaded;
   loaded.stored = head.stored;
   loaded.damaged = contents.damaged;
+  loaded.repaired = contents.repaired;
   loaded.ledger.emplace(head.stored.config.ack_policy);
   RETURN_IF_ERROR(loaded.ledger->load_snapshot(head.rest, now));
   for (const std::string& change : contents.changes) {
@@ -82,7 +91,7 @@ Result<std::unique_ptr<ConsumerFile>> ConsumerFile::create(store::FileSystem& fs
   StateFile::Contents contents;
   ASSIGN_OR_RETURN(auto state, StateFile::open(fs, path, contents));
   std::unique_ptr<ConsumerFile> file(new ConsumerFile(fs, path, std::move(state)));
-  RETURN_IF_ERROR(file->rewrite(stored, ledger, now));
+  RETURN_IF_ERROR(file->rewrite(stored, ledger, now, Promise::kSynced));
   return file;
 }
 
@@ -92,7 +101,7 @@ Result<ConsumerFile::Loaded> ConsumerFile::open(store::FileSystem& fs,
   StateFile::Contents contents;
   ASSIGN_OR_RETURN(auto state, StateFile::open(fs, path, contents));
   if (contents.generation == 0) {
-    return not_found("no consumer in " + path);
+    return no_state(path, contents);
   }
   ASSIGN_OR_RETURN(const Head head, decode_head(contents.snapshot));
   ASSIGN_OR_RETURN(Loaded loaded, decode_consumer(contents, head, now));
@@ -106,7 +115,7 @@ Result<ConsumerFile::Loaded> ConsumerFile::load(store::FileSystem& fs,
                                                 const Moment& now) {
   ASSIGN_OR_RETURN(const StateFile::Contents contents, StateFile::load(fs, path));
   if (contents.generation == 0) {
-    return not_found("no consumer in " + path);
+    return no_state(path, contents);
   }
   ASSIGN_OR_RETURN(const Head head, decode_head(contents.snapshot));
   return decode_consumer(contents, head, now);
@@ -146,9 +155,12 @@ Status ConsumerFile::flush_durably(AckLedger& ledger, const Moment& now) {
   return state_->sync();
 }
 
-Status ConsumerFile::rewrite(const StoredConsumer& stored, AckLedger& ledger, const Moment& now) {
+Status ConsumerFile::rewrite(const StoredConsumer& stored,
+                             AckLedger& ledger,
+                             const Moment& now,
+                             Promise promise) {
   std::string before = std::exchange(head_, encode_head(stored));
-  Status status = write_snapshot(ledger, now, Promise::kSynced);
+  Status status = write_snapshot(ledger, now, promise);
   if (!status.ok()) {
     head_ = std::move(before);
   }

@@ -27,7 +27,8 @@ class ConsumerFile {
   struct Loaded {
     StoredConsumer stored;
     std::optional<AckLedger> ledger;
-    bool damaged = false;  // an older state than the last one: messages will come again
+    bool damaged = false;   // an older state than the last one: messages will come again
+    bool repaired = false;  // damage that cost nothing
     std::unique_ptr<ConsumerFile> file;  // null after load()
   };
 
@@ -37,16 +38,19 @@ class ConsumerFile {
                                                       const StoredConsumer& stored,
                                                       AckLedger& ledger,
                                                       const Moment& now);
-  /// kNotFound: there is no state in it, as an unfinished creation leaves it. kCorruption: a state
-  /// that this program does not understand.
+  /// kNotFound: there is no such file. kCorruption: nothing in it can be read, or a state that this
+  /// program does not understand.
   static Result<Loaded> open(store::FileSystem& fs, const std::string& path, const Moment& now);
   /// The same for who only looks: changes nothing.
   static Result<Loaded> load(store::FileSystem& fs, const std::string& path, const Moment& now);
 
   /// Writes the ledger's changes: they survive a kill. kExhausted: nothing is lost, try again.
   Status flush(AckLedger& ledger, const Moment& now);
-  /// The configuration changed: durable on return.
-  Status rewrite(const StoredConsumer& stored, AckLedger& ledger, const Moment& now);
+  /// The configuration changed.
+  Status rewrite(const StoredConsumer& stored,
+                 AckLedger& ledger,
+                 const Moment& now,
+                 store::Promise promise);
   /// flush(), and durable on return.
   Status flush_durably(AckLedger& ledger, const Moment& now);
 

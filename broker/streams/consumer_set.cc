@@ -49,10 +49,6 @@ Status ConsumerSet::open_all() {
     last_file_ = std::max(last_file_, number);
     const std::string path = dir + '/' + entry.name;
     auto loaded = ConsumerFile::open(fs, path, now);
-    if (!loaded.has_value() && loaded.error().code() == StatusCode::kNotFound) {
-      static_cast<void>(fs.remove(path));  // made by nobody who was told so
-      continue;
-    }
     if (!loaded.has_value()) {
       unusable_.push_back({path, loaded.error()});
       continue;
@@ -81,44 +77,77 @@ Consumer& ConsumerSet::insert(std::unique_ptr<Consumer> consumer) {
 // --- The API ---
 
 ApiResult<ConsumerSet::Created> ConsumerSet::create(ConsumerConfig config, CreateAction action) {
+  const auto creation = begin_create(std::move(config), action);
+  if (!creation->outcome()) {
+    creation->run();
+    return end_create(*creation);
+  }
+  if (creation->outcome()->has_value()) {
+    Sync sync = begin_sync();
+    sync.run();
+    end_sync(sync);
+  }
+  return *creation->outcome();
+}
+
+std::shared_ptr<ConsumerSet::Creation> ConsumerSet::begin_create(ConsumerConfig config,
+                                                                 CreateAction action) {
+  CHECK(!creating_);
+  auto creation = std::make_shared<Creation>();
+  const auto settle_it = [&](ApiResult<Created> outcome) {
+    creation->outcome_ = std::move(outcome);
+    return creation;
+  };
   if (config.name.empty()) {
     config.name = config.durable_name;
   }
   if (auto error = check_consumer_config(config, stream_.config()); error.has_value()) {
-    return *error;
+    return settle_it(*error);
   }
   if (config.name.empty()) {
     config.name = new_name();
   }
   if (Consumer* const existing = find(config.name); existing != nullptr) {
     if (config == existing->config()) {
-      return Created{existing, true};
+      return settle_it(Created{existing, true});
     }
-    if (action == CreateAction::kCreate) {
-      return make_error(errors::kConsumerExists);
-    }
-    return update(*existing, config);
+    return settle_it(action == CreateAction::kCreate ? make_error(errors::kConsumerExists)
+                                                     : update(*existing, config));
   }
   if (action == CreateAction::kUpdate) {
-    return make_error(errors::kConsumerDoesNotExist);
+    return settle_it(make_error(errors::kConsumerDoesNotExist));
   }
   if (stream_.config().max_consumers > 0 &&
       consumers_.size() >= static_cast<std::uint64_t>(stream_.config().max_consumers)) {
-    return make_error(errors::kMaximumConsumers);
+    return settle_it(make_error(errors::kMaximumConsumers));
   }
   if (auto error = check_against_others(config); error.has_value()) {
-    return *error;
+    return settle_it(*error);
   }
   const bool kept = !stream_.consumers_dir().empty() && !config.mem_storage;
-  auto consumer = std::make_unique<Consumer>(
+  creation->consumer_ = std::make_unique<Consumer>(
       stream_, StoredConsumer{std::move(config), stream_.options().clock->unix_ns()});
-  if (kept) {
-    const Status status = consumer->keep_in(new_path());
-    if (!status.ok()) {
-      return make_error(errors::kConsumerStoreFailed, status.message());
-    }
+  if (!kept) {
+    return settle_it(end_create(*creation));
   }
-  Consumer& made = insert(std::move(consumer));
+  creation->path_ = new_path();
+  creating_ = true;
+  return creation;
+}
+
+void ConsumerSet::Creation::run() {
+  stored_ = consumer_->keep_in(path_);
+}
+
+ApiResult<ConsumerSet::Created> ConsumerSet::end_create(Creation& creation) {
+  const bool took_time = std::exchange(creating_, false);
+  if (!creation.stored_.ok()) {
+    return make_error(errors::kConsumerStoreFailed, creation.stored_.message());
+  }
+  Consumer& made = insert(std::move(creation.consumer_));
+  if (took_time) {
+    made.on_removed(1, stream_.log().last_seq());  // it was not told of anything
+  }
   stream_.options().output->advisory(ConsumerAction{stream_.name(), made.name(), Action::kCreate});
   return Created{&made, false};
 }
@@ -148,7 +177,7 @@ ApiResult<ConsumerSet::Created> ConsumerSet::update(Consumer& consumer,
     stream_.options().output->advisory(ConsumerPaused{
         stream_.name(), consumer.name(), until_ns > stream_.options().clock->unix_ns(), until_ns});
   }
-  return Created{&consumer, true};
+  return Created{&consumer, true, true};
 }
 
 /// On a workqueue each message is for one consumer.
@@ -178,20 +207,29 @@ std::optional<ApiError> ConsumerSet::check_against_others(const ConsumerConfig& 
   return std::nullopt;
 }
 
-std::optional<ApiError> ConsumerSet::remove(std::string_view name) {
+std::optional<ApiError> ConsumerSet::remove(std::string_view name, Consumer::Done done) {
   Consumer* const consumer = find(name);
   if (consumer == nullptr) {
     return make_error(errors::kConsumerNotFound);
   }
-  erase(*consumer);
+  erase(*consumer, std::move(done));
   return std::nullopt;
 }
 
-void ConsumerSet::erase(Consumer& consumer) {
+std::optional<ApiError> ConsumerSet::remove(std::string_view name) {
+  auto error = remove(name, {});
+  Sync sync = begin_sync();
+  sync.run();
+  end_sync(sync);
+  return error;
+}
+
+void ConsumerSet::erase(Consumer& consumer, Consumer::Done done) {
   const std::string name = consumer.name();
   const StreamSeq from = consumer.first_needed();
-  // A file that cannot be removed comes back with the next start, as what it was.
-  static_cast<void>(consumer.destroy());
+  const store::Promise promise =
+      consumer.config().durable_name.empty() ? store::Promise::kWritten : store::Promise::kSynced;
+  std::unique_ptr<ConsumerFile> file = consumer.destroy();
   settle();
   deadlines_.erase({deadline_of_[&consumer], &consumer});
   deadline_of_.erase(&consumer);
@@ -201,6 +239,11 @@ void ConsumerSet::erase(Consumer& consumer) {
   consumers_.erase(consumers_.find(name));
   stream_.options().output->advisory(ConsumerAction{stream_.name(), name, Action::kDelete});
   stream_.sweep(from);
+  if (file != nullptr) {
+    removals_.push_back({std::move(file), promise, std::move(done), {}});
+  } else if (done) {
+    done({});
+  }
 }
 
 void ConsumerSet::drop(std::vector<Consumer*>& list, const Consumer& consumer) {
@@ -320,6 +363,9 @@ void ConsumerSet::flush(const std::vector<Consumer*>& consumers) {
 }
 
 bool ConsumerSet::wants_sync() const {
+  if (!removals_.empty()) {
+    return true;
+  }
   const std::int64_t now_ns = Moment::of(*stream_.options().clock).steady_ns;
   return std::any_of(unsynced_.begin(), unsynced_.end(), [&](const Consumer* each) {
     return each->wants_sync(now_ns);
@@ -332,6 +378,7 @@ ConsumerSet::Sync ConsumerSet::begin_sync() {
   for (Consumer* const consumer : unsynced_) {
     sync.all_.push_back({consumer->name(), consumer->id(), consumer->begin_sync(), {}});
   }
+  sync.removals_ = std::exchange(removals_, {});
   return sync;
 }
 
@@ -339,9 +386,18 @@ void ConsumerSet::Sync::run() {
   for (One& each : all_) {
     each.result = each.sync.run();
   }
+  for (Removal& each : removals_) {
+    each.result = each.file->remove(each.promise);
+  }
 }
 
-void ConsumerSet::end_sync(const Sync& sync) {
+void ConsumerSet::end_sync(Sync& sync) {
+  for (const Removal& each : std::exchange(sync.removals_, {})) {
+    if (each.done) {
+      // A file that cannot be removed comes back with the next start, as what it was.
+      each.done(each.result);
+    }
+  }
   for (const Sync::One& each : sync.all_) {
     Consumer* const consumer = find(each.consumer);
     if (consumer != nullptr && consumer->id() == each.id) {
@@ -373,7 +429,7 @@ void ConsumerSet::on_timer() {
   }
   for (Consumer* const consumer : due) {
     if (consumer->on_timer() == Consumer::Fate::kInactive) {
-      erase(*consumer);
+      erase(*consumer, {});
     }
   }
 }
@@ -400,7 +456,7 @@ void ConsumerSet::on_config_changed() {
 
 void ConsumerSet::on_stream_deleted() {
   for (const auto& [name, consumer] : consumers_) {
-    static_cast<void>(consumer->destroy());
+    consumer->destroy();  // the files go with the folder
   }
 }
 
@@ -408,18 +464,25 @@ void ConsumerSet::on_shutdown() {
   for (const auto& [name, consumer] : consumers_) {
     static_cast<void>(consumer->close());
   }
+  Sync removals;
+  removals.removals_ = std::exchange(removals_, {});
+  removals.run();
+  end_sync(removals);
 }
 
 bool ConsumerSet::wants(std::string_view subject) const {
-  return std::any_of(consumers_.begin(), consumers_.end(), [&](const auto& each) {
-    return each.second->matches(subject);
-  });
+  return !unusable_.empty() ||
+         std::any_of(consumers_.begin(), consumers_.end(), [&](const auto& each) {
+           return each.second->matches(subject);
+         });
 }
 
+// What an unreadable consumer has not seen, nobody knows.
 bool ConsumerSet::needs(StreamSeq seq, std::string_view subject) const {
-  return std::any_of(consumers_.begin(), consumers_.end(), [&](const auto& each) {
-    return each.second->matches(subject) && each.second->needs(seq);
-  });
+  return !unusable_.empty() ||
+         std::any_of(consumers_.begin(), consumers_.end(), [&](const auto& each) {
+           return each.second->matches(subject) && each.second->needs(seq);
+         });
 }
 
 bool ConsumerSet::is_done(StreamSeq seq, std::string_view subject) const {

@@ -33,7 +33,8 @@ class Stream;
 class ConsumerSet final : public StreamConsumers, private ConsumerWatch {
  public:
   /// For StreamOptions::consumers. Reads back what is stored; a consumer that cannot be read is
-  /// left where it is and told of by unusable().
+  /// left where it is and told of by unusable(). While there is one, interest retention keeps
+  /// everything: nobody knows what it had not seen.
   static Result<std::unique_ptr<StreamConsumers>> open(Stream& stream);
 
   ~ConsumerSet() override;
@@ -44,14 +45,38 @@ class ConsumerSet final : public StreamConsumers, private ConsumerWatch {
   struct Created {
     Consumer* consumer = nullptr;
     bool existed = false;
+    bool updated = false;
   };
   /// The API's CONSUMER.CREATE and its kin: checks the configuration, fills in defaults, creates or
   /// updates. A config without any name makes an ephemeral one with a name of its own. Durable on
   /// return, unless it is in memory.
   ApiResult<Created> create(ConsumerConfig config, CreateAction action);
-  /// CONSUMER.DELETE. Who waits is told; the consumer is gone.
+  /// The same in three steps, so that others need not wait for the disk.
+  class Creation {
+   public:
+    /// Known at once: a refusal, or a consumer that existed or is in memory; only an update is not
+    /// durable yet (Consumer::when_durable). Nothing: run() and end_create() are needed.
+    const std::optional<ApiResult<Created>>& outcome() const { return outcome_; }
+    /// Blocks. Any thread, once.
+    void run();
+
+   private:
+    friend class ConsumerSet;
+    std::optional<ApiResult<Created>> outcome_;
+    std::unique_ptr<Consumer> consumer_;
+    std::string path_;
+    Status stored_;
+  };
+  /// Requires: no other creation is under way, and none when the stream goes.
+  std::shared_ptr<Creation> begin_create(ConsumerConfig config, CreateAction action);
+  ApiResult<Created> end_create(Creation& creation);
+
+  /// CONSUMER.DELETE. Who waits is told; the consumer is gone, and its file with the next sync,
+  /// which wants_sync() asks for: then `done` is called.
+  std::optional<ApiError> remove(std::string_view name, Consumer::Done done);
+  /// The same at once.
   std::optional<ApiError> remove(std::string_view name);
-  /// CONSUMER.PAUSE: until this Unix time, or nothing to go on. The consumer.
+  /// CONSUMER.PAUSE: until this Unix time, or nothing to go on. The consumer. Durable as an update.
   ApiResult<Consumer*> pause(std::string_view name, std::optional<std::int64_t> until_ns);
 
   /// nullptr when there is none.
@@ -70,7 +95,14 @@ class ConsumerSet final : public StreamConsumers, private ConsumerWatch {
   /// wants to go on is only known at the end of that work.
   void flush_before_output();
 
-  /// States on their way to the disk. run() is for another thread, once.
+  /// The file of a consumer that is gone.
+  struct Removal {
+    std::unique_ptr<ConsumerFile> file;
+    store::Promise promise;
+    Consumer::Done done;  // may be empty
+    Status result;
+  };
+  /// States on their way to the disk, files to be removed. run() is for another thread, once.
   class Sync {
    public:
     void run();
@@ -84,11 +116,12 @@ class ConsumerSet final : public StreamConsumers, private ConsumerWatch {
       Status result;
     };
     std::vector<One> all_;
+    std::vector<Removal> removals_;
   };
   bool wants_sync() const;
   /// Of all consumers that have something to sync. flush() is included.
   Sync begin_sync();
-  void end_sync(const Sync& sync);
+  void end_sync(Sync& sync);
 
   struct Unusable {
     std::string path;
@@ -123,7 +156,7 @@ class ConsumerSet final : public StreamConsumers, private ConsumerWatch {
   std::optional<ApiError> check_against_others(const ConsumerConfig& config) const;
   std::string new_name() const;
   std::string new_path();
-  void erase(Consumer& consumer);
+  void erase(Consumer& consumer, Consumer::Done done);
   static void drop(std::vector<Consumer*>& list, const Consumer& consumer);
 
   Stream& stream_;
@@ -137,6 +170,8 @@ class ConsumerSet final : public StreamConsumers, private ConsumerWatch {
   mutable std::unordered_map<Consumer*, std::int64_t> deadline_of_;
   std::vector<Consumer*> unsynced_;
   std::vector<Consumer*> awaiting_;  // receivers
+  std::vector<Removal> removals_;
+  bool creating_ = false;
   std::vector<Unusable> unusable_;
   std::vector<std::string> damaged_;
 };

@@ -1,7 +1,10 @@
 #include "broker/streams/duplicate_window.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
+#include <numeric>
+#include <utility>
 
 #include "base/random.h"
 #include "broker/store/format.h"
@@ -10,10 +13,9 @@ namespace feedvault::broker::streams {
 namespace {
 
 constexpr std::size_t kSlotsMin = 64;
-constexpr std::size_t kSavedHeadBytes = 24;
+constexpr std::size_t kSavedHeadBytes = 40;
 constexpr std::size_t kSavedEntryBytes = 32;
-// Slots are all over the memory: they are fetched so many entries ahead.
-constexpr std::size_t kFetchAhead = 8;
+constexpr std::size_t kSavedGroup = 8;  // entries, at least, on average
 
 /// SipHash-1-3 with 128 bits of output (Aumasson, Bernstein).
 struct Sip {
@@ -74,7 +76,7 @@ DuplicateWindow::Hash DuplicateWindow::hash_of(std::string_view id) const {
 }
 
 StreamSeq DuplicateWindow::find(std::string_view id) const {
-  return entries_.empty() ? 0 : find(hash_of(id));
+  return empty() ? 0 : find(hash_of(id));
 }
 
 StreamSeq DuplicateWindow::find(const Hash& hash) const {
@@ -84,7 +86,28 @@ StreamSeq DuplicateWindow::find(const Hash& hash) const {
       return entry_of(slots_[i]).seq;
     }
   }
+  return saved_.count == 0 ? 0 : find_saved(hash);
+}
+
+StreamSeq DuplicateWindow::find_saved(const Hash& hash) const {
+  const std::size_t group = saved_.group_of(hash);
+  for (std::size_t i = saved_.begin_of(group), end = saved_.begin_of(group + 1); i < end; ++i) {
+    if (const Entry entry = saved_.entry(i); entry.hash == hash) {
+      return entry.time_ns < saved_.since_ns ? 0 : entry.seq;
+    }
+  }
   return 0;
+}
+
+std::size_t DuplicateWindow::SavedIds::begin_of(std::size_t group) const {
+  return store::load<std::uint32_t>(directory + group * sizeof(std::uint32_t));
+}
+
+DuplicateWindow::Entry DuplicateWindow::SavedIds::entry(std::size_t i) const {
+  const char* const at = entries + i * kSavedEntryBytes;
+  return {{store::load<std::uint64_t>(at), store::load<std::uint64_t>(at + 8)},
+          store::load<std::uint64_t>(at + 16),
+          static_cast<std::int64_t>(store::load<std::uint64_t>(at + 24))};
 }
 
 void DuplicateWindow::add(std::string_view id, StreamSeq seq, std::int64_t time_ns) {
@@ -130,52 +153,92 @@ void DuplicateWindow::expire_before(std::int64_t time_ns) {
     slots_ = std::vector<std::uint64_t>(kSlotsMin, kFree);
     entries_.shrink_to_fit();
   }
+  saved_.since_ns = std::max(saved_.since_ns, time_ns);
+  if (saved_.count > 0 && saved_.newest_ns < saved_.since_ns) {
+    saved_ = {};
+  }
 }
 
+//   0  key 16 | count 8 | bits of a group's number 8 | newest time 8
+//  40  directory: where each group begins, and the end, 4 each
+//      entries by group: hash 16 | number 8 | time 8
 void DuplicateWindow::save(std::string& out) const {
+  std::vector<Entry> all;
+  all.reserve(saved_.count + entries_.size());
+  for (std::size_t i = 0; i < saved_.count; ++i) {
+    if (const Entry entry = saved_.entry(i); entry.time_ns >= saved_.since_ns) {
+      all.push_back(entry);
+    }
+  }
+  all.insert(all.end(), entries_.begin(), entries_.end());
+  SavedIds made;
+  made.group_bits = static_cast<unsigned>(std::bit_width(all.size() / kSavedGroup));
+  std::vector<std::uint32_t> begins((std::size_t{1} << made.group_bits) + 1);
+  std::int64_t newest_ns = 0;
+  for (const Entry& entry : all) {
+    ++begins[made.group_of(entry.hash) + 1];
+    newest_ns = std::max(newest_ns, entry.time_ns);
+  }
+  std::partial_sum(begins.begin(), begins.end(), begins.begin());
+  const std::size_t directory = out.size() + kSavedHeadBytes;
+  const std::size_t entries = directory + begins.size() * sizeof(std::uint32_t);
   std::size_t at = out.size();
-  out.resize(at + kSavedHeadBytes + entries_.size() * kSavedEntryBytes);
-  const auto put_number = [&](std::uint64_t number) {
+  out.resize(entries + all.size() * kSavedEntryBytes);
+  for (const std::uint64_t number : {key_[0],
+                                     key_[1],
+                                     std::uint64_t{all.size()},
+                                     std::uint64_t{made.group_bits},
+                                     static_cast<std::uint64_t>(newest_ns)}) {
     store::put(out.data() + at, number);
     at += sizeof number;
-  };
-  put_number(key_[0]);
-  put_number(key_[1]);
-  put_number(entries_.size());
-  for (const Entry& entry : entries_) {
-    put_number(entry.hash[0]);
-    put_number(entry.hash[1]);
-    put_number(entry.seq);
-    put_number(static_cast<std::uint64_t>(entry.time_ns));
+  }
+  std::memcpy(out.data() + at, begins.data(), entries - directory);
+  for (const Entry& entry : all) {
+    at = entries + kSavedEntryBytes * begins[made.group_of(entry.hash)]++;
+    store::put(out.data() + at, entry.hash[0]);
+    store::put(out.data() + at + 8, entry.hash[1]);
+    store::put(out.data() + at + 16, entry.seq);
+    store::put(out.data() + at + 24, static_cast<std::uint64_t>(entry.time_ns));
   }
 }
 
-bool DuplicateWindow::load(std::string_view saved, std::int64_t time_ns) {
-  const auto number = [&](std::size_t at) { return store::load<std::uint64_t>(saved.data() + at); };
-  if (saved.size() < kSavedHeadBytes || saved.size() % kSavedEntryBytes != kSavedHeadBytes ||
-      number(16) != saved.size() / kSavedEntryBytes) {
+bool DuplicateWindow::load(Saved saved, std::int64_t time_ns) {
+  std::string_view text = saved.text;
+  if (text.size() < kSavedHeadBytes) {
     return false;
   }
+  const auto number = [&](std::size_t at) { return store::load<std::uint64_t>(text.data() + at); };
+  SavedIds ids;
   const Hash key{number(0), number(8)};
-  saved.remove_prefix(kSavedHeadBytes);
-  while (!saved.empty() && static_cast<std::int64_t>(number(24)) < time_ns) {
-    saved.remove_prefix(kSavedEntryBytes);
+  const std::uint64_t count = number(16);
+  const std::uint64_t group_bits = number(24);
+  ids.newest_ns = static_cast<std::int64_t>(number(32));
+  ids.since_ns = time_ns;
+  text.remove_prefix(kSavedHeadBytes);
+  if (group_bits > 32 || count > text.size() / kSavedEntryBytes) {
+    return false;
   }
-  const std::size_t count = saved.size() / kSavedEntryBytes;
-  if (count == 0) {
-    return true;
+  ids.group_bits = static_cast<unsigned>(group_bits);
+  ids.count = static_cast<std::size_t>(count);
+  const std::size_t groups = std::size_t{1} << group_bits;
+  const std::size_t directory_bytes = (groups + 1) * sizeof(std::uint32_t);
+  if (text.size() != directory_bytes + ids.count * kSavedEntryBytes) {
+    return false;
   }
-  key_ = key;
-  reserve(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t at = i * kSavedEntryBytes;
-    if (i + kFetchAhead < count) {
-      const Hash ahead{number(at + kFetchAhead * kSavedEntryBytes), 0};
-      __builtin_prefetch(&slots_[home_of(ahead)], 1);
+  ids.directory = text.data();
+  ids.entries = text.data() + directory_bytes;
+  for (std::size_t group = 0; group < groups; ++group) {
+    if (ids.begin_of(group) > ids.begin_of(group + 1)) {
+      return false;
     }
-    const Entry& entry = entries_.emplace_back(Entry{
-        {number(at), number(at + 8)}, number(at + 16), static_cast<std::int64_t>(number(at + 24))});
-    put(slot_for(first_ + i, entry.hash), entry.hash);
+  }
+  if (ids.begin_of(0) != 0 || ids.begin_of(groups) != ids.count) {
+    return false;
+  }
+  if (ids.count > 0 && ids.newest_ns >= time_ns) {
+    key_ = key;
+    ids.bytes = std::move(saved.bytes);
+    saved_ = std::move(ids);
   }
   return true;
 }

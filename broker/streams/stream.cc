@@ -60,6 +60,22 @@ void Stream::commit() {
   if (begin_commit() == Commit::kSync) {
     end_commit(sync());
   }
+  if (begin_compaction()) {
+    run_compaction();
+    end_compaction();
+  }
+}
+
+bool Stream::begin_compaction() {
+  return impl_->begin_compaction();
+}
+
+void Stream::run_compaction() {
+  impl_->log_->run_compaction(*impl_->compaction_);
+}
+
+void Stream::end_compaction() {
+  impl_->end_compaction();
 }
 
 std::size_t Stream::waiting_answers() const {
@@ -116,7 +132,27 @@ std::optional<ApiError> Stream::delete_message(StreamSeq seq, bool erase) {
 }
 
 std::optional<ApiError> Stream::update(const StreamConfig& config) {
-  return impl_->update(config);
+  if (auto error = impl_->begin_update(config); error.has_value()) {
+    return error;
+  }
+  impl_->run_update();
+  return impl_->end_update();
+}
+
+std::optional<ApiError> Stream::begin_update(const StreamConfig& config) {
+  return impl_->begin_update(config);
+}
+
+void Stream::run_update() {
+  impl_->run_update();
+}
+
+std::optional<ApiError> Stream::end_update() {
+  return impl_->end_update();
+}
+
+const StreamConfig* Stream::next_config() const {
+  return impl_->next_.has_value() ? &impl_->next_->config : nullptr;
 }
 
 void Stream::when_durable(Done done) {
@@ -124,7 +160,16 @@ void Stream::when_durable(Done done) {
 }
 
 Status Stream::destroy() {
-  return impl_->destroy();
+  impl_->begin_destroy();
+  return impl_->run_destroy();
+}
+
+void Stream::begin_destroy() {
+  impl_->begin_destroy();
+}
+
+Status Stream::run_destroy() {
+  return impl_->run_destroy();
 }
 
 Status Stream::close() {

@@ -103,7 +103,8 @@ struct StreamCounters {
 /// disk does not stop it: store() holds back, and commits are tried again (next_deadline()).
 class Stream {
  public:
-  /// A new stream: durable on disk when this returns. `config` has been checked.
+  /// A new stream: durable on disk when this returns. `config` has been checked. Blocks; any
+  /// thread: nothing is sent, and the budgets are left alone.
   static Result<std::unique_ptr<Stream>> create(const StreamConfig& config,
                                                 const StreamOptions& options);
   /// Opens what an earlier run left in options.dir + "/" + name. kNotFound: a folder without a
@@ -147,7 +148,7 @@ class Stream {
   bool committing() const;
   /// begin_commit() would have something to do. Cheap.
   bool needs_commit() const;
-  /// All three in one, on this thread.
+  /// All three in one, on this thread, and a compaction that is due.
   void commit();
   /// Answers that wait for a commit.
   std::size_t waiting_answers() const;
@@ -156,9 +157,18 @@ class Stream {
   // --- Time ---
 
   /// When on_timer() wants to be called (ages, retries, consumers, giving back the room of dead
-  /// messages); SteadyTime::max() for never. It may block for a few syncs.
+  /// messages); SteadyTime::max() for never.
   SteadyTime next_deadline() const;
   void on_timer();
+
+  // --- Giving back the room of dead messages, away from this thread ---
+
+  /// True: call run_compaction(), then end_compaction(). Cheap when there is nothing to do.
+  bool begin_compaction();
+  /// Blocks while it rewrites a segment. Any one thread, beside commits and everything else.
+  void run_compaction();
+  void end_compaction();
+
   // --- Reading: only what is visible ---
 
   /// Views point into `buffer`. kMessageNotFound (also for damaged messages), kStoreFailed (I/O).
@@ -182,17 +192,27 @@ class Stream {
   ApiResult<std::uint64_t> purge(const PurgeRequest& request);
   /// The same. `erase`: the bytes are overwritten, too, before it is said to be durable.
   std::optional<ApiError> delete_message(StreamSeq seq, bool erase);
-  /// `config` has passed check_stream_update. It is durable on return: blocks for two syncs.
+  /// `config` has passed check_stream_update. It is durable on return: blocks for a sync.
   std::optional<ApiError> update(const StreamConfig& config);
+  /// The same in three steps, so that others need not wait for the disk: run_update() blocks, on
+  /// any thread; end_update() makes it the stream's configuration. Requires: no other is under way.
+  std::optional<ApiError> begin_update(const StreamConfig& config);
+  void run_update();
+  std::optional<ApiError> end_update();
+  /// The one under way, or null.
+  const StreamConfig* next_config() const;
   /// Calls `done` once what was purged or deleted before is durable, by a commit that this asks
   /// for; at once for a stream in memory, or on a full disk, where nothing can be said. Not ok: the
   /// stream has failed.
   using Done = std::function<void(const Status&)>;
   void when_durable(Done done);
-  /// Removes everything on disk. Nothing else may be called afterwards. Requires: no commit is
-  /// under way.
+  /// Removes everything on disk. Nothing else may be called afterwards. Requires: neither commit
+  /// nor compaction is under way.
   Status destroy();
-  /// Consumers and log are closed properly. Requires: no commit is under way.
+  /// The same in two steps: the first one tells everybody, the second one blocks, on any thread.
+  void begin_destroy();
+  Status run_destroy();
+  /// Consumers and log are closed properly. Requires: neither commit nor compaction is under way.
   Status close();
 
   // --- For consumers ---

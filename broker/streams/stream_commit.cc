@@ -93,6 +93,10 @@ void Stream::Impl::when_durable(Done done) {
     done(failure_);
     return;
   }
+  if (log_->compaction_erases()) {
+    after_compaction_.push_back(std::move(done));
+    return;
+  }
   want_durable_.push_back(std::move(done));
   sync_wanted_ = true;
 }
@@ -101,13 +105,6 @@ void Stream::Impl::tell(std::vector<Done>& waiting, const Status& status) {
   for (const Done& done : std::exchange(waiting, {})) {
     done(status);
   }
-}
-
-/// After a sync outside of a commit (one may be under way besides): it covers all there is.
-void Stream::Impl::show_synced() {
-  unwritten_ = false;
-  flushed_ = appended_;
-  show(flushed_);
 }
 
 /// Everything up to the mark is stored for good.
@@ -202,6 +199,7 @@ void Stream::Impl::fail(const Status& cause, const ApiError& answer_to_all) {
   }
   tell(being_synced_, failure_);
   tell(want_durable_, failure_);
+  tell(after_compaction_, failure_);
 }
 
 }  // namespace feedvault::broker::streams

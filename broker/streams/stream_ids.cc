@@ -3,6 +3,8 @@
 // messages again. So it need not be durable, and nobody has to remove it.
 
 #include <algorithm>
+#include <memory>
+#include <utility>
 
 #include "broker/store/crc32c.h"
 #include "broker/store/format.h"
@@ -12,7 +14,7 @@ namespace feedvault::broker::streams {
 namespace {
 
 constexpr std::string_view kIdsName = "/ids";
-constexpr std::string_view kIdsMagic = "FVIDSET1";
+constexpr std::string_view kIdsMagic = "FVIDSET2";
 constexpr std::size_t kIdsHeadBytes = 32;
 constexpr std::size_t kCheckedFrom = 12;
 
@@ -21,7 +23,7 @@ constexpr std::size_t kCheckedFrom = 12;
 //   0  magic  8 | checksum of what follows  4 | bytes of the last id  4
 //  16  when the stream was made  8 | last number  8 | the last id | the window
 void Stream::Impl::save_ids() {
-  if (in_memory() || (log_->counts().with_headers == 0 && duplicates_.size() == 0)) {
+  if (in_memory() || (log_->counts().with_headers == 0 && duplicates_.empty())) {
     return;
   }
   std::string text(kIdsHeadBytes, '\0');
@@ -52,12 +54,13 @@ bool Stream::Impl::load_ids(std::int64_t since_ns) {
   if (!size.has_value() || *size < kIdsHeadBytes) {
     return false;
   }
-  std::vector<char> bytes(static_cast<std::size_t>(*size));
-  const auto got = (*file)->read_at(0, bytes);
-  if (!got.has_value() || *got != bytes.size()) {
+  // Not zeroed first: it may be large.
+  auto bytes = std::make_unique_for_overwrite<char[]>(static_cast<std::size_t>(*size));
+  const auto got = (*file)->read_at(0, {bytes.get(), static_cast<std::size_t>(*size)});
+  if (!got.has_value() || *got != *size) {
     return false;
   }
-  std::string_view text(bytes.data(), bytes.size());
+  std::string_view text(bytes.get(), *got);
   const auto id_bytes = store::load<std::uint32_t>(text.data() + 12);
   if (text.substr(0, kIdsMagic.size()) != kIdsMagic ||
       store::load<std::uint32_t>(text.data() + 8) != store::crc32c(0, text.substr(kCheckedFrom)) ||
@@ -67,10 +70,12 @@ bool Stream::Impl::load_ids(std::int64_t since_ns) {
     return false;
   }
   text.remove_prefix(kIdsHeadBytes);
-  if (!duplicates_.load(text.substr(id_bytes), since_ns)) {
+  std::string last_id(text.substr(0, id_bytes));
+  text.remove_prefix(id_bytes);
+  if (!duplicates_.load({std::move(bytes), text}, since_ns)) {
     return false;
   }
-  last_message_id_.assign(text.substr(0, id_bytes));
+  last_message_id_ = std::move(last_id);
   return true;
 }
 
@@ -78,8 +83,8 @@ bool Stream::Impl::load_ids(std::int64_t since_ns) {
 Status Stream::Impl::remember_ids() {
   const std::int64_t since = options_.clock->unix_ns() - config_.duplicate_window_ns;
   if (load_ids(since)) {
-    if (duplicates_.size() > 0) {
-      forget_at_ = steady(duplicates_.oldest_ns() + config_.duplicate_window_ns);
+    if (!duplicates_.empty()) {
+      forget_at_ = steady(duplicates_.next_to_go_ns() + config_.duplicate_window_ns);
     }
     return {};
   }
@@ -102,8 +107,8 @@ Status Stream::Impl::remember_ids() {
       duplicates_.add(headers.message_id, message->seq, message->time_ns);
     }
   }
-  if (duplicates_.size() > 0) {
-    forget_at_ = steady(duplicates_.oldest_ns() + config_.duplicate_window_ns);
+  if (!duplicates_.empty()) {
+    forget_at_ = steady(duplicates_.next_to_go_ns() + config_.duplicate_window_ns);
   }
   return {};
 }

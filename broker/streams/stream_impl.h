@@ -29,9 +29,12 @@ class Stream::Impl {
   // stream_open.cc
   Status create(const StreamConfig& config);
   Status open(const std::string& name);
-  Status destroy();
+  void begin_destroy();
+  Status run_destroy();
   Status close();
-  std::optional<ApiError> update(const StreamConfig& config);
+  std::optional<ApiError> begin_update(const StreamConfig& config);
+  void run_update();
+  std::optional<ApiError> end_update();
 
   // stream_publish.cc
   Outcome store(const PublishedMessage& message);
@@ -46,6 +49,8 @@ class Stream::Impl {
   // stream_limits.cc
   SteadyTime next_deadline() const;
   void on_timer();
+  bool begin_compaction();
+  void end_compaction();
   ApiResult<std::uint64_t> purge(const PurgeRequest& request);
   std::optional<ApiError> delete_message(StreamSeq seq, bool erase);
   bool acknowledged(StreamSeq seq);
@@ -66,6 +71,12 @@ class Stream::Impl {
  private:
   friend class Stream;
 
+  /// A configuration on its way to the disk.
+  struct Update {
+    StreamConfig config;
+    std::string text;
+    Status stored;
+  };
   /// How far a commit got: what was appended up to `seq`.
   struct Mark {
     StreamSeq seq = 0;
@@ -77,6 +88,7 @@ class Stream::Impl {
   store::FileSystem& files() { return memory_ != nullptr ? *memory_ : *options_.fs; }
 
   // stream_open.cc
+  std::string state_text(bool deleted) const;
   Status write_state(bool deleted);
   Status open_log();
   std::uint64_t segment_bytes() const;
@@ -104,7 +116,6 @@ class Stream::Impl {
   std::int64_t now_ns();
 
   // stream_commit.cc
-  void show_synced();
   void show(const Mark& mark);
   void send_answers();
   void send(const AnswerQueue::Answer& answer);
@@ -127,7 +138,6 @@ class Stream::Impl {
   void removed(StreamSeq first, StreamSeq last);
   void note_removal();
   void charge(std::uint64_t bytes);
-  void compact();
   SteadyTime steady(std::int64_t unix_ns) const;
 
   Stream& owner_;
@@ -136,6 +146,7 @@ class Stream::Impl {
   std::int64_t created_ns_ = 0;
   std::string dir_;
   std::string consumers_dir_;
+  std::optional<Update> next_;
   bool showed_unsynced_ = false;  // in this run or one before: after a power cut, skip numbers
 
   std::unique_ptr<MemoryFileSystem> memory_;
@@ -161,10 +172,11 @@ class Stream::Impl {
   Mark flushed_;
   Mark visible_mark_;
   bool committing_ = false;
-  bool unwritten_ = false;          // appended or removed since the last flush
-  bool sync_wanted_ = false;        // also without new messages
-  std::vector<Done> want_durable_;  // the next sync covers them
-  std::vector<Done> being_synced_;  // the one under way does
+  bool unwritten_ = false;              // appended or removed since the last flush
+  bool sync_wanted_ = false;            // also without new messages
+  std::vector<Done> want_durable_;      // the next sync covers them
+  std::vector<Done> being_synced_;      // the one under way does
+  std::vector<Done> after_compaction_;  // the first one after the compaction under way
   bool disk_full_ = false;
   bool retry_due_ = false;
   SteadyTime retry_at_ = SteadyTime::max();
@@ -176,8 +188,10 @@ class Stream::Impl {
   SteadyTime expire_at_ = SteadyTime::max();
   SteadyTime forget_at_ = SteadyTime::max();  // ids
   SteadyTime compact_at_ = SteadyTime::max();
-  std::uint64_t room_made_ = 0;  // counts what may let a held back message in
-  std::uint64_t held_at_ = 0;    // room_made_ when store() held back
+  bool compaction_due_ = false;
+  std::shared_ptr<store::CompactionJob> compaction_;  // under way
+  std::uint64_t room_made_ = 0;                       // counts what may let a held back message in
+  std::uint64_t held_at_ = 0;                         // room_made_ when store() held back
   StoreBudget* budget_ = nullptr;
   std::uint64_t charged_ = 0;               // what the budget has of us
   SteadyTime room_at_ = SteadyTime::max();  // look again whether others have made some

@@ -1,6 +1,8 @@
 // What makes messages go: limits, age, acknowledgements, purges, deletions.
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "broker/streams/stream_impl.h"
 
@@ -12,7 +14,7 @@ constexpr std::chrono::milliseconds kExpiryPause{50};
 /// Removals alone wait this long for a sync: only then can files of dead messages go.
 constexpr std::chrono::milliseconds kRemovalSync{1000};
 /// Removals wait this long for others before the room of dead messages is looked for, and one
-/// rewritten segment is so far from the next: each blocks the thread for a few syncs.
+/// rewritten segment is so far from the next.
 constexpr std::chrono::milliseconds kCompactDelay{2000};
 constexpr std::chrono::milliseconds kCompactPause{200};
 
@@ -30,7 +32,7 @@ SteadyTime Stream::Impl::steady(std::int64_t unix_ns) const {
 
 /// From now on the server's budget has so many bytes of this stream.
 void Stream::Impl::charge(std::uint64_t bytes) {
-  if (budget_ != nullptr) {
+  if (budget_ != nullptr && bytes != charged_) {
     budget_->change(charged_, bytes);
     charged_ = bytes;
   }
@@ -51,21 +53,42 @@ void Stream::Impl::note_removal() {
   }
 }
 
-/// One segment that is mostly dead, if there is any, gives its room back.
-void Stream::Impl::compact() {
-  compact_at_ = SteadyTime::max();
-  if (!log_->wants_compaction()) {
+/// One segment that is mostly dead, if there is any, is to give its room back.
+bool Stream::Impl::begin_compaction() {
+  if (!compaction_due_ || compaction_ != nullptr || !failure_.ok()) {
+    return false;
+  }
+  compaction_due_ = false;
+  compaction_ = log_->begin_compaction();
+  if (compaction_ == nullptr) {
+    if (log_->wants_compaction()) {
+      compact_at_ = options_.clock->now() + kCompactDelay;  // not durable yet
+    }
+    return false;
+  }
+  if (in_memory()) {
+    log_->run_compaction(*compaction_);
+    end_compaction();
+    return false;
+  }
+  return true;
+}
+
+void Stream::Impl::end_compaction() {
+  const Status status = log_->end_compaction(*std::exchange(compaction_, nullptr));
+  if (const Status failure = log_->failure(); !failure.ok()) {
+    fail(failure);
     return;
   }
-  const auto more = log_->compact(1);
-  if (more.has_value()) {
-    show_synced();
-    compact_at_ = *more ? options_.clock->now() + kCompactPause : SteadyTime::max();
-  } else if (const Status failure = log_->failure(); !failure.ok()) {
-    fail(failure);
-  } else {
-    compact_at_ = options_.clock->now() + kCompactDelay;  // no room for it, or unreadable for now
+  if (!after_compaction_.empty()) {
+    std::ranges::move(after_compaction_, std::back_inserter(want_durable_));
+    after_compaction_.clear();
+    sync_wanted_ = true;
   }
+  // No room for it, or unreadable for now: later.
+  compact_at_ = !status.ok()               ? options_.clock->now() + kCompactDelay
+                : log_->wants_compaction() ? options_.clock->now() + kCompactPause
+                                           : SteadyTime::max();
 }
 
 void Stream::Impl::removed(StreamSeq first, StreamSeq last) {
@@ -173,14 +196,15 @@ void Stream::Impl::on_timer() {
   if (now >= expire_at_ && failure_.ok()) {
     expire_old();
   }
-  if (now >= compact_at_ && failure_.ok()) {
-    compact();
+  if (now >= compact_at_) {
+    compact_at_ = SteadyTime::max();
+    compaction_due_ = failure_.ok();
   }
   if (now >= forget_at_) {
     duplicates_.expire_before(options_.clock->unix_ns() - config_.duplicate_window_ns);
-    forget_at_ = duplicates_.size() == 0
+    forget_at_ = duplicates_.empty()
                      ? SteadyTime::max()
-                     : std::max(steady(duplicates_.oldest_ns() + config_.duplicate_window_ns),
+                     : std::max(steady(duplicates_.next_to_go_ns() + config_.duplicate_window_ns),
                                 now + kRemovalSync);
   }
   if (now >= retry_at_) {

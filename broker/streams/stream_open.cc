@@ -56,16 +56,18 @@ Stream::Impl::~Impl() {
   charge(0);
 }
 
-Status Stream::Impl::write_state(bool deleted) {
-  if (in_memory()) {
-    return {};
-  }
+std::string Stream::Impl::state_text(bool deleted) const {
   FieldWriter out;
   out.put(kStateCreated, created_ns_);
   out.put(kStateConfig, encode_stream_config(config_));
   out.put(kStateDeleted, std::uint64_t{deleted ? 1U : 0U});
   out.put(kStateShowedUnsynced, std::uint64_t{showed_unsynced_ ? 1U : 0U});
-  return state_->write_snapshot(out.take(), store::Promise::kSynced);
+  return out.take();
+}
+
+Status Stream::Impl::write_state(bool deleted) {
+  return in_memory() ? Status()
+                     : state_->write_snapshot(state_text(deleted), store::Promise::kSynced);
 }
 
 Status Stream::Impl::create(const StreamConfig& config) {
@@ -233,17 +235,33 @@ void Stream::Impl::settle_retention() {
   }
 }
 
-std::optional<ApiError> Stream::Impl::update(const StreamConfig& config) {
+std::optional<ApiError> Stream::Impl::begin_update(const StreamConfig& config) {
+  CHECK(!next_.has_value());
   StreamConfig before = std::exchange(config_, config);
-  Status status = compile_transforms();
-  if (status.ok()) {
-    status = write_state(false);
+  const Status compiled = compile_transforms();
+  Update update{config, state_text(false), {}};
+  config_ = std::move(before);
+  CHECK(compile_transforms().ok());
+  if (!compiled.ok()) {
+    return make_error(errors::kStreamUpdate, compiled.message());
   }
-  if (!status.ok()) {
-    config_ = std::move(before);
-    CHECK(compile_transforms().ok());
+  next_ = std::move(update);
+  return std::nullopt;
+}
+
+void Stream::Impl::run_update() {
+  if (memory_ == nullptr) {
+    next_->stored = state_->write_snapshot(next_->text, store::Promise::kSynced);
+  }
+}
+
+std::optional<ApiError> Stream::Impl::end_update() {
+  const Update update = std::move(*std::exchange(next_, std::nullopt));
+  if (!update.stored.ok()) {
     return make_error(errors::kStreamUpdate, "the new configuration cannot be stored: disk error");
   }
+  const StreamConfig before = std::exchange(config_, update.config);
+  CHECK(compile_transforms().ok());
   if (!republish_.has_value()) {
     to_republish_.clear();
   }
@@ -255,7 +273,7 @@ std::optional<ApiError> Stream::Impl::update(const StreamConfig& config) {
   }
   enforce_limits();
   expire_old();
-  if (duplicates_.size() > 0) {
+  if (!duplicates_.empty()) {
     forget_at_ = options_.clock->now();
   }
   if (consumers_ != nullptr) {
@@ -280,8 +298,8 @@ Status Stream::Impl::remove_files() {
   return fs.sync_dir(options_.dir);
 }
 
-Status Stream::Impl::destroy() {
-  CHECK(!committing_);
+void Stream::Impl::begin_destroy() {
+  CHECK(!committing_ && compaction_ == nullptr && !next_.has_value());
   if (failure_.ok()) {
     fail(Status(StatusCode::kCancelled, "the stream was deleted"),
          make_error(errors::kStreamNotFound));
@@ -290,7 +308,10 @@ Status Stream::Impl::destroy() {
     consumers_->on_stream_deleted();
     consumers_.reset();
   }
-  if (in_memory()) {
+}
+
+Status Stream::Impl::run_destroy() {
+  if (memory_ != nullptr) {
     return {};
   }
   RETURN_IF_ERROR(write_state(true));
@@ -299,7 +320,7 @@ Status Stream::Impl::destroy() {
 }
 
 Status Stream::Impl::close() {
-  CHECK(!committing_);
+  CHECK(!committing_ && compaction_ == nullptr && !next_.has_value());
   if (consumers_ != nullptr) {
     consumers_->on_shutdown();
   }

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,9 +38,48 @@ class Streams {
   /// Checks, fills in defaults, refuses overlaps. The API's STREAM.CREATE.
   ApiResult<Created> create(StreamConfig config);
   /// STREAM.UPDATE. The stream is the same object afterwards.
-  ApiResult<Stream*> update(StreamConfig config);
+  ApiResult<Stream*> update(const StreamConfig& config);
   /// STREAM.DELETE. Requires: the stream has no commit under way. It is destroyed.
   std::optional<ApiError> remove(std::string_view name);
+
+  // The same three in steps, so that others need not wait for the disk. What blocks runs on any
+  // thread; the rest is this object's. Requires: nothing else of that kind is under way for a
+  // stream of the same name.
+
+  class Creation {
+   public:
+    /// Known at once: it existed. Nothing: run() and end_create() are needed.
+    const std::optional<Created>& outcome() const { return outcome_; }
+    void run();  // blocks, once
+
+   private:
+    friend class Streams;
+    std::optional<Created> outcome_;
+    StreamConfig config_;
+    StreamOptions options_;
+    Result<std::unique_ptr<Stream>> made_{std::unique_ptr<Stream>()};
+  };
+  /// From now on others cannot take the name, or subjects that overlap.
+  ApiResult<std::shared_ptr<Creation>> begin_create(StreamConfig config);
+  ApiResult<Created> end_create(Creation& creation);
+
+  /// Then Stream::run_update().
+  ApiResult<Stream*> begin_update(const StreamConfig& config);
+  ApiResult<Stream*> end_update(Stream& stream);
+
+  class Removal {
+   public:
+    void run() { status_ = stream_->run_destroy(); }  // blocks, once
+
+   private:
+    friend class Streams;
+    std::unique_ptr<Stream> stream_;
+    Status status_;
+  };
+  /// From now on there is no such stream, but its name cannot be used. Requires: it exists, and
+  /// nothing of it is under way.
+  std::shared_ptr<Removal> begin_remove(std::string_view name);
+  std::optional<ApiError> end_remove(Removal& removal);
 
   /// nullptr when there is none.
   Stream* find(std::string_view name) const;
@@ -54,12 +94,14 @@ class Streams {
 
  private:
   explicit Streams(Options options) : options_(std::move(options)) {}
-  std::optional<ApiError> overlap(const StreamConfig& config) const;
+  bool overlaps_any(const StreamConfig& config) const;
   Status open_all();
 
   Options options_;
   std::map<std::string, std::unique_ptr<Stream>, std::less<>> streams_;
   std::vector<Unusable> unusable_;
+  std::vector<Creation*> creating_;
+  std::set<std::string, std::less<>> removing_;  // names
 };
 
 }  // namespace feedvault::broker::streams

@@ -8,6 +8,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -67,11 +69,23 @@ class World final : public ApiHost, public streams::Output {
       api_->handle(subject, arrival);
       check_configs(payload);
     }
-    for (streams::Stream* const stream : streams_->list()) {
-      if (stream->needs_commit()) {
-        stream->commit();
+    do {
+      for (const auto& task : std::exchange(later_, {})) {
+        task();
       }
-    }
+      for (streams::Stream* const stream : streams_->list()) {
+        if (stream->needs_commit()) {
+          stream->commit();
+        }
+        streams::ConsumerSet& consumers = streams::consumers_of(*stream);
+        consumers.flush();
+        if (consumers.wants_sync()) {
+          auto sync = consumers.begin_sync();
+          sync.run();
+          consumers.end_sync(sync);
+        }
+      }
+    } while (!later_.empty());
   }
 
   // ApiHost
@@ -87,8 +101,13 @@ class World final : public ApiHost, public streams::Output {
   std::int64_t unix_ns() const override { return clock_.unix_ns(); }
   void stream_created(streams::Stream&) override {}
   void stream_updated(streams::Stream&) override {}
-  void stream_removed(streams::Stream&) override {}
+  void stream_removed(streams::Stream&, std::function<void()> then) override { then(); }
   void touched(streams::Stream&) override {}
+  void on_disk(std::function<void()> work, std::function<void()> then) override {
+    work();
+    later_.push_back(std::move(then));
+  }
+  void later(std::function<void()> task) override { later_.push_back(std::move(task)); }
 
   // streams::Output
   std::size_t deliver(std::string_view, const streams::OutgoingMessage&) override { return 1; }
@@ -129,6 +148,7 @@ class World final : public ApiHost, public streams::Output {
   streams::MemoryFileSystem fs_;
   std::unique_ptr<streams::Streams> streams_;
   std::unique_ptr<Api> api_;
+  std::vector<std::function<void()>> later_;
 };
 
 }  // namespace

@@ -29,6 +29,22 @@ struct DiskTroubles {
   std::atomic<bool> full{false};
   std::atomic<std::int64_t> bytes_per_second{0};  // 0: as fast as it is
   std::atomic<std::int64_t> sync_ms{0};           // more
+  std::atomic<bool> stuck{false};                 // syncs do not come back
+  std::atomic<bool> copies_stuck{false};          // nor do writes to new files
+  std::atomic<int> waiting{0};                    // ... for either
+
+  void let_go() {
+    stuck = copies_stuck = false;
+    stuck.notify_all();
+    copies_stuck.notify_all();
+  }
+  void wait(std::atomic<bool>& why) {
+    if (why) {
+      ++waiting;
+      why.wait(true);
+      --waiting;
+    }
+  }
 };
 
 /// The real file system with troubles.
@@ -40,6 +56,9 @@ class TroubledFileSystem final : public store::FileSystem {
     return wrap(real_.open(path));
   }
   Result<std::unique_ptr<store::File>> create(const std::string& path) override {
+    if (path.ends_with(".new") && path.find("/segment-") != std::string::npos) {
+      troubles_.wait(troubles_.copies_stuck);
+    }
     return wrap(real_.create(path));
   }
   Result<std::vector<store::DirEntry>> list(const std::string& dir) override {
@@ -50,7 +69,10 @@ class TroubledFileSystem final : public store::FileSystem {
   }
   Status remove(const std::string& path) override { return real_.remove(path); }
   Status make_dir(const std::string& dir) override { return real_.make_dir(dir); }
-  Status sync_dir(const std::string& dir) override { return real_.sync_dir(dir); }
+  Status sync_dir(const std::string& dir) override {
+    troubles_.wait(troubles_.stuck);
+    return real_.sync_dir(dir);
+  }
   std::string incarnation() override { return real_.incarnation(); }
 
  private:
@@ -82,6 +104,7 @@ class TroubledFileSystem final : public store::FileSystem {
     Result<std::uint64_t> size() const override { return file_->size(); }
     Status truncate(std::uint64_t size) override { return file_->truncate(size); }
     Status sync() override {
+      troubles_.wait(troubles_.stuck);
       std::this_thread::sleep_for(std::chrono::milliseconds(troubles_.sync_ms));  // likewise
       return file_->sync();
     }
@@ -154,6 +177,35 @@ class Overload : public ::testing::Test {
       text += more;
     }
   }
+  /// Payloads of messages as they come, several at once perhaps.
+  class Answers {
+   public:
+    explicit Answers(RawClient& client) : client_(client) {}
+    std::string next() {
+      for (;;) {
+        text_ = without_pings(std::move(text_));
+        const std::size_t line_end = text_.find("\r\n");
+        const std::size_t size =
+            line_end == std::string::npos
+                ? 0
+                : std::stoul(text_.substr(text_.rfind(' ', line_end) + 1, line_end));
+        if (line_end != std::string::npos && text_.size() >= line_end + size + 4) {
+          const std::string payload = text_.substr(line_end + 2, size);
+          text_.erase(0, line_end + size + 4);
+          return payload;
+        }
+        const std::string more = client_.receive_some(std::chrono::seconds(30));
+        if (more.empty()) {
+          return "";
+        }
+        text_ += more;
+      }
+    }
+
+   private:
+    RawClient& client_;
+    std::string text_;
+  };
   nlohmann::json ask_json(const std::string& subject, const std::string& payload = "") {
     return nlohmann::json::parse(ask(subject, payload), nullptr, /*allow_exceptions=*/false);
   }
@@ -282,6 +334,96 @@ TEST_F(Overload, TheServersLimitHoldsPlainPublishersUntilAnotherStreamMakesRoom)
 }
 
 // Of a receiver without flow control the broker knows only what its socket does not take.
+// While a disk does not answer: whoever created, changed or deleted something waits for it, in the
+// order of his requests, and nobody else does.
+TEST_F(Overload, AdministrationOnAStuckDiskHoldsUpNobodyElse) {
+  ASSERT_TRUE(ask_json("$JS.API.STREAM.CREATE.MEM",
+                       R"({"name":"MEM","subjects":["mem"],"storage":"memory"})")
+                  .contains("config"));
+  const std::string stream = R"({"name":"S","subjects":["s.*"]})";
+  const std::string changed = R"({"name":"S","subjects":["s.*"],"description":"changed"})";
+  const std::string consumer =
+      R"({"stream_name":"S","config":{"durable_name":"C","ack_policy":"explicit"}})";
+  const std::string changed_consumer =
+      R"({"stream_name":"S","config":{"durable_name":"C","ack_policy":"explicit","description":"c"}})";
+  struct Request {
+    std::string subject;
+    std::string payload;
+    std::string expected;
+  };
+  const std::vector<Request> requests = {
+      {"$JS.API.STREAM.CREATE.S", stream, R"("did_create":true)"},
+      {"$JS.API.STREAM.UPDATE.S", changed, R"("description":"changed")"},
+      {"$JS.API.CONSUMER.DURABLE.CREATE.S.C", consumer, R"("name":"C")"},
+      {"$JS.API.CONSUMER.DURABLE.CREATE.S.C", changed_consumer, R"("description":"c")"},
+      {"$JS.API.CONSUMER.PAUSE.S.C",
+       R"({"pause_until":"2100-01-01T00:00:00Z"})",
+       R"("paused":true)"},
+      {"$JS.API.CONSUMER.DELETE.S.C", "", R"("success":true)"},
+      {"$JS.API.STREAM.DELETE.S", "", R"("success":true)"},
+      {"$JS.API.STREAM.CREATE.S", stream, R"("did_create":true)"},
+  };
+  auto admin = connect("SUB answers 1\r\n");
+  Answers answers(*admin);
+  for (const Request& each : requests) {
+    SCOPED_TRACE(each.subject);
+    troubles_.stuck = true;
+    admin->send(fmt::format(
+        "PUB {} answers {}\r\n{}\r\n", each.subject, each.payload.size(), each.payload));
+    ASSERT_TRUE(eventually([&] { return troubles_.waiting > 0; }));
+    // The streams' loop goes on, for other streams and for questions.
+    EXPECT_NE(ask("mem", "x").find(R"("stream":"MEM")"), std::string::npos);
+    EXPECT_TRUE(ask_json("$JS.API.INFO").contains("limits"));
+    EXPECT_TRUE(ask_json("$JS.API.STREAM.NAMES").contains("streams"));
+    troubles_.let_go();
+    const std::string answer = answers.next();
+    EXPECT_NE(answer.find(each.expected), std::string::npos) << answer;
+  }
+  // All of it again, at once: what the first one waits for, the others do.
+  troubles_.stuck = true;
+  std::string text;
+  for (std::size_t i = 1; i < requests.size(); ++i) {
+    text += fmt::format("PUB {} answers {}\r\n{}\r\n",
+                        requests[i].subject,
+                        requests[i].payload.size(),
+                        requests[i].payload);
+  }
+  admin->send(text);
+  ASSERT_TRUE(eventually([&] { return troubles_.waiting > 0; }));
+  EXPECT_NE(ask("mem", "x").find(R"("stream":"MEM")"), std::string::npos);
+  troubles_.let_go();
+  for (std::size_t i = 1; i < requests.size(); ++i) {
+    const std::string answer = answers.next();
+    EXPECT_NE(answer.find(requests[i].expected), std::string::npos) << answer;
+  }
+}
+
+// A segment of which most is gone is rewritten for long. Its own stream stores on, durably.
+TEST_F(Overload, ACompactionHoldsUpNobody) {
+  ASSERT_TRUE(ask_json("$JS.API.STREAM.CREATE.S",
+                       R"({"name":"S","subjects":["s.*"],"max_msgs_per_subject":1})")
+                  .contains("config"));
+  troubles_.copies_stuck = true;
+  EXPECT_NE(ask("s.stays", "here").find(R"("seq":1)"), std::string::npos);
+  const std::string body(1 << 19, 'x');
+  for (int i = 0; i < 40; ++i) {  // 20 MB, and one segment is 8
+    ASSERT_NE(ask("s.goes", body).find(R"("stream":"S")"), std::string::npos);
+  }
+  ASSERT_TRUE(eventually([&] { return troubles_.waiting > 0; }, std::chrono::seconds(30)));
+  EXPECT_NE(ask("s.goes", "y").find(R"("seq":42)"), std::string::npos);
+  EXPECT_EQ(ask_json("$JS.API.STREAM.MSG.DELETE.S", R"({"seq":42,"no_erase":true})")
+                .value("success", false),
+            true);
+  // Asked for the very message that is being copied, the answer comes when no copy is left.
+  auto admin = connect("SUB answers 1\r\n");
+  admin->send("PUB $JS.API.STREAM.MSG.DELETE.S answers 9\r\n{\"seq\":1}\r\nPING\r\n");
+  EXPECT_EQ(admin->receive_until("PONG\r\n"), "PONG\r\n");
+  EXPECT_NE(ask("s.goes", "z").find(R"("seq":43)"), std::string::npos);
+  EXPECT_EQ(messages(), 1U);
+  troubles_.let_go();
+  EXPECT_NE(Answers(*admin).next().find(R"("success":true)"), std::string::npos);
+}
+
 TEST_F(Overload, AReceiverThatIsSlowGetsEverything) {
   constexpr std::size_t kMessages = 3000;
   constexpr std::size_t kBytes = 16U << 10U;

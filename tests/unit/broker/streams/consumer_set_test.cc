@@ -128,6 +128,11 @@ TEST_F(Set, UpdatesAndPausesSurviveAPowerCut) {
   consumer_config_.max_ack_pending = 17;
   EXPECT_EQ(refused(), 0U);
   ASSERT_TRUE(set().pause("C", clock_.unix_ns() + 60'000'000'000).has_value());
+  bool durable = false;
+  consumer().when_durable([&](const Status& status) { durable = status.ok(); });
+  EXPECT_FALSE(durable);
+  turn();
+  EXPECT_TRUE(durable);
   cut_power();
   EXPECT_EQ(consumer().config().max_ack_pending, 17);
   EXPECT_TRUE(info().paused);
@@ -195,6 +200,38 @@ TEST_F(Set, AFileOfRubbishIsLeftAndToldOf) {
   kill();
   EXPECT_EQ(set().unusable().size(), 1U) << "its name was not used again";
   EXPECT_EQ(set().count(), 2U);
+}
+
+// Not a word of it can be read, not even its name. What it had not seen stays.
+TEST_F(Set, AnUnreadableConsumerIsToldOfAndCostsNoMessage) {
+  config_.retention = Retention::kInterest;
+  create();
+  consumer_config_.durable_name = "D";
+  start();
+  consumer_config_.durable_name = "C";
+  start();
+  publish(5);
+  stream_.reset();
+  const std::string path = "/streams/ORD/consumers/1.state";
+  const std::string whole = disk_.contents(path);
+  disk_.set_contents(path, std::string(whole.size(), 'r'));
+  reopen();
+  ASSERT_EQ(set().unusable().size(), 1U);
+  EXPECT_EQ(set().unusable()[0].path, path);
+  EXPECT_EQ(set().unusable()[0].why.message(), "nothing in it can be read, so a consumer is lost");
+  EXPECT_EQ(set().count(), 1U);
+  pull(5);
+  for (int i = 1; i <= 5; ++i) {
+    answer("m" + std::to_string(i));
+  }
+  publish(1);
+  EXPECT_EQ(stream_->state().messages, 6U) << "it may want them";
+  stream_.reset();
+  disk_.set_contents(path, whole);  // from a backup
+  reopen();
+  EXPECT_TRUE(set().unusable().empty());
+  EXPECT_EQ(set().count(), 2U);
+  EXPECT_EQ(stream_->state().messages, 6U);
 }
 
 TEST_F(Set, DamageMakesMessagesComeAgainAndIsToldOf) {

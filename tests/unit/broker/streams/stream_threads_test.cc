@@ -1,4 +1,4 @@
-// The only thing that another thread does to a stream: sync(), while its owner goes on.
+// What other threads do to a stream while its owner goes on: sync() and run_compaction().
 
 #include <atomic>
 #include <thread>
@@ -14,7 +14,7 @@ TEST_F(StreamThreadsTest, SyncsBesideEverythingElse) {
   options_.log.segment_bytes = 16U << 10U;
   options_.log.write_buffer_bytes = 2048;
   config_.max_msgs = 500;
-  config_.max_msgs_per_subject = 300;
+  config_.max_msgs_per_subject = 30;
   create();
   enum : int { kIdle, kRun, kDone, kStop };
   std::atomic<int> turn = kIdle;
@@ -32,11 +32,23 @@ TEST_F(StreamThreadsTest, SyncsBesideEverythingElse) {
       }
     }
   });
+  std::atomic<int> compaction = kIdle;
+  std::thread compacter([&] {
+    for (int now = compaction; now != kStop; now = compaction) {
+      if (now == kRun) {
+        stream_->run_compaction();
+        compaction = kDone;
+      }
+      compaction.wait(now == kRun ? int{kDone} : now);
+    }
+  });
+  int compactions = 0;
   constexpr int kMessages = 20'000;
   int commits = 0;
   for (int i = 1; i <= kMessages; ++i) {
-    ASSERT_EQ(store("ord." + std::to_string(i % 3), std::string(100, 'x'), {}, "r"),
-              Stream::Outcome::kStored);
+    // One that stays long among others that do not leaves segments to be rewritten.
+    const std::string subject = i % 50 == 0 ? "ord.rare" : "ord." + std::to_string(i % 3);
+    ASSERT_EQ(store(subject, std::string(100, 'x'), {}, "r"), Stream::Outcome::kStored);
     if (turn == kDone) {
       turn = kIdle;
       stream_->end_commit(synced);
@@ -53,9 +65,27 @@ TEST_F(StreamThreadsTest, SyncsBesideEverythingElse) {
     }
     if (i % 100 == 0) {
       clock_.advance(std::chrono::seconds(1));
-      stream_->on_timer();  // compacts
+      stream_->on_timer();
+    }
+    if (compaction == kDone) {
+      compaction = kIdle;
+      stream_->end_compaction();
+      ++compactions;
+    }
+    if (compaction == kIdle && stream_->begin_compaction()) {
+      compaction = kRun;
+      compaction.notify_one();
     }
   }
+  while (compaction == kRun) {
+    std::this_thread::yield();
+  }
+  if (compaction == kDone) {
+    stream_->end_compaction();
+  }
+  compaction = kStop;
+  compaction.notify_one();
+  compacter.join();
   while (stream_->committing()) {
     if (turn == kDone) {
       turn = kIdle;
@@ -71,6 +101,7 @@ TEST_F(StreamThreadsTest, SyncsBesideEverythingElse) {
   EXPECT_TRUE(stream_->failure().ok());
   EXPECT_EQ(output_.payloads("r").size(), static_cast<std::size_t>(kMessages));
   EXPECT_GT(commits, 1);
+  EXPECT_GT(compactions, 0);
 }
 
 }  // namespace
