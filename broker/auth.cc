@@ -1,6 +1,7 @@
 #include "broker/auth.h"
 
 #include <array>
+#include <cstring>  // explicit_bzero
 #include <map>
 #include <span>
 #include <unordered_map>
@@ -264,6 +265,14 @@ UserPtr ConfiguredUsers::recheck(const User& user) const {
 }
 
 }  // namespace
+
+void ConnectCredentials::wipe() {
+  for (std::string* const each : {&user, &password, &token, &nkey, &signature, &jwt}) {
+    explicit_bzero(each->data(), each->size());
+    each->clear();
+  }
+  websocket = false;
+}
 
 Result<std::shared_ptr<const Authenticator>> Authenticator::make(
     const AuthorizationOptions& options, const WebsocketOptions& websocket) {

@@ -25,6 +25,8 @@ struct ConnectCredentials {
   bool empty() const {
     return user.empty() && password.empty() && token.empty() && nkey.empty() && jwt.empty();
   }
+  /// Overwrites the secrets, then empties all.
+  void wipe();
 };
 
 /// Who a connection is, from its CONNECT on. Immutable, any thread.

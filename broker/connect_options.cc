@@ -1,5 +1,6 @@
 #include "broker/connect_options.h"
 
+#include <cstring>  // explicit_bzero
 #include <limits>
 
 #include <fmt/format.h>
@@ -97,16 +98,19 @@ Json parse(std::string_view json) {
 }  // namespace
 
 bool read_connect_options(std::string_view json, ConnectOptions& options) {
-  const Json parsed = parse(json);
+  Json parsed = parse(json);
   if (!parsed.is_object()) {
     return false;
   }
+  bool good = true;
   for (auto it = parsed.begin(); it != parsed.end(); ++it) {
-    if (!take_field(it.key(), it.value(), options)) {
-      return false;
+    good = good && take_field(it.key(), it.value(), options);
+    if (it.value().is_string()) {
+      auto& text = it.value().get_ref<std::string&>();  // may be a secret: not to stay in memory
+      explicit_bzero(text.data(), text.size());
     }
   }
-  return true;
+  return good;
 }
 
 bool is_json_object(std::string_view json) {

@@ -19,6 +19,7 @@
 #include "broker/receiving.h"
 #include "broker/subscription.h"
 #include "broker/transport.h"
+#include "broker/warning_limit.h"
 
 namespace feedvault::broker {
 
@@ -34,6 +35,7 @@ class ConnectionHost {
   std::shared_ptr<const Authenticator> authenticator;
   ChunkPool chunks;
   LoopCounters counters;
+  WarningLimit refusals;              // of clients: credentials, handshakes
   std::size_t turn_output_bytes = 0;  // appended since the last flush of all connections
 
   virtual SteadyTime now() const = 0;
@@ -42,12 +44,10 @@ class ConnectionHost {
   virtual std::span<char> read_buffer() = 0;
   /// Between a read and its parsing; see "order" in router.h.
   virtual void before_input() = 0;
-  /// After a read was parsed: read more before the others have their turn? `drained`: it did not
-  /// fill the buffer.
+  /// Read more before the others have their turn? `drained`: the last read left room in the buffer.
   virtual bool worth_reading_on(bool drained) = 0;
   virtual void after_input(Connection& connection) = 0;
-  /// Before anything is written to a socket; see "order" in router.h. Not in the middle of a
-  /// publish.
+  /// Before anything is written to a socket, never within a publish; see "order" in router.h.
   virtual void before_output() = 0;
 
   /// The connection has something to be flushed at the turn's end.

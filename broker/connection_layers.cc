@@ -44,11 +44,14 @@ void Connection::end_by_transport(IoState state) {
     return;
   }
   const Refusal refusal = transport_->refusal();
-  logger("broker")->warn("refused cid={} ip={} reason=\"{}\" error=\"{}\"",
-                         id_,
-                         peer_.ip,
-                         refusal.reason,
-                         refusal.detail);
+  if (const auto left_out = host_.refusals.take(host_.now())) {
+    logger("broker")->warn("refused cid={} ip={} reason=\"{}\" error=\"{}\" not_logged={}",
+                           id_,
+                           peer_.ip,
+                           refusal.reason,
+                           refusal.detail,
+                           *left_out);
+  }
   close(refusal.reason);
 }
 

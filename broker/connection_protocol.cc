@@ -58,6 +58,7 @@ bool Connection::on_connect(std::string_view json) {
     return false;
   }
   const auto result = host_.authenticator->authenticate(credentials, nonce_);
+  credentials.wipe();
   if (!result) {
     authenticated(result);
     return false;
@@ -72,11 +73,16 @@ void Connection::authenticated(const Result<std::shared_ptr<const User>>& result
   }
   if (!result) {
     host_.counters.auth_failures.add(1);
-    logger("broker")->warn("authorization violation cid={} ip={} user={} reason=\"{}\"",
-                           id_,
-                           peer_.ip,
-                           go_quoted(connect_.credentials.user),
-                           result.error().message());
+    if (const auto left_out = host_.refusals.take(host_.now())) {
+      logger("broker")->warn(
+          "authorization violation cid={} ip={} user={} reason=\"{}\" not_logged={}",
+          id_,
+          peer_.ip,
+          go_quoted(connect_.credentials.user),
+          result.error().message(),
+          *left_out);
+    }
+    connect_.credentials.wipe();
     close(close_reasons::kAuthenticationFailure, "Authorization Violation");
     return;
   }
@@ -91,7 +97,7 @@ void Connection::authenticated(const Result<std::shared_ptr<const User>>& result
 
 // The client is who it says; now the rest of its CONNECT. False when it must go.
 bool Connection::finish_connect() {
-  connect_.credentials = {};  // not needed again: secrets do not stay in memory
+  connect_.credentials.wipe();  // not needed again: secrets do not stay in memory
   if (!connect_.account.empty()) {
     close(close_reasons::kAuthenticationFailure, "Authorization Violation");
     return false;

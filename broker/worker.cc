@@ -281,6 +281,10 @@ void Worker::forget_expired() {
 // a connection stays in burying_, deaf and dumb.
 void Worker::bury_closing() {
   for (Connection* const connection : std::exchange(closing_, {})) {
+    if (const auto waiting = auth_waiting_.find(connection->id()); waiting != auth_waiting_.end()) {
+      waiting->second->store(false, std::memory_order_relaxed);
+      auth_waiting_.erase(waiting);
+    }
     shared_.connection_ended(connection->snapshot(/*with_subscriptions=*/false));
     burying_.push_back(connection);
   }
@@ -515,13 +519,23 @@ void Worker::release_held() {
 // --- the server's wishes ---
 
 bool Worker::authenticate_elsewhere(Connection& connection, ConnectCredentials credentials) {
+  // Whoever has gone meanwhile costs nothing when it would be his turn.
+  auto wanted = std::make_shared<std::atomic<bool>>(true);
+  auth_waiting_[connection.id()] = wanted;
   return shared_.auth_workers.submit([this,
+                                      wanted,
                                       id = connection.id(),
                                       nonce = connection.nonce(),
                                       check = authenticator,
-                                      credentials = std::move(credentials)] {
+                                      credentials = std::move(credentials)]() mutable {
+    if (!wanted->load(std::memory_order_relaxed)) {
+      credentials.wipe();
+      return;
+    }
     auto result = check->authenticate(credentials, nonce);
+    credentials.wipe();
     loop_->post([this, id, result = std::move(result)] {
+      auth_waiting_.erase(id);
       const auto found = connections_.find(id);
       if (found != connections_.end()) {
         Connection& waiting = *found->second;

@@ -188,6 +188,8 @@ class Worker final : public ConnectionHost, public TurnHandler {
   std::atomic<std::size_t> live_{0};
   std::vector<Connection*> dirty_;
   std::vector<Connection*> closing_;
+  /// Clients whose credentials are being checked; false once they are gone.
+  std::unordered_map<std::uint64_t, std::shared_ptr<std::atomic<bool>>> auth_waiting_;
   std::deque<Connection*> burying_;     // closed; their subscriptions are being taken out
   std::size_t removals_left_ = 0;       // ... so many in this turn
   std::vector<Connection*> suspended_;  // in this turn, until a later one

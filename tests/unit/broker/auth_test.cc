@@ -1,5 +1,6 @@
 #include "broker/auth.h"
 
+#include <algorithm>
 #include <atomic>
 #include <future>
 #include <string>
@@ -291,6 +292,18 @@ TEST(Authenticator, RecheckAfterAReload) {
 TEST(Nonce, IsFreshAndFifteenCharacters) {
   EXPECT_EQ(make_nonce().size(), 15U);
   EXPECT_NE(make_nonce(), make_nonce());
+}
+
+TEST(ConnectCredentials, AreOverwritten) {
+  ConnectCredentials credentials;
+  credentials.user = "somebody";
+  credentials.password = std::string(100, 'p');
+  credentials.token = "token";
+  const char* const text = credentials.password.data();
+  credentials.wipe();
+  EXPECT_TRUE(credentials.empty());
+  // Emptied, not given back: the bytes are still the string's.
+  EXPECT_TRUE(std::all_of(text, text + 100, [](char c) { return c == 0; }));
 }
 
 TEST(AuthWorkers, RunJobsAndRefuseWhenFull) {

@@ -534,5 +534,23 @@ TEST(ConnectionNews, ReloadedLimitsHoldForConnectedClients) {
   EXPECT_EQ(host.answer("PUB a 11\r\n"), "-ERR 'Maximum Payload Violation'\r\n");
 }
 
+// --- what is logged of refused clients ---
+
+TEST(WarningLimit, WritesTheFirstOnesAndCountsTheOthers) {
+  WarningLimit limit;
+  SteadyTime now{std::chrono::hours(1)};
+  for (std::uint32_t i = 0; i < WarningLimit::kBurst; ++i) {
+    EXPECT_EQ(limit.take(now), 0U);
+  }
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_FALSE(limit.take(now).has_value());
+  }
+  now += WarningLimit::kInterval - 1ns;
+  EXPECT_FALSE(limit.take(now).has_value());
+  now += 1ns;
+  EXPECT_EQ(limit.take(now), 6U);
+  EXPECT_EQ(limit.take(now), 0U);
+}
+
 }  // namespace
 }  // namespace feedvault::broker::testing
