@@ -21,6 +21,7 @@
 
 #include "base/file.h"
 #include "bench/jetstream/load.h"
+#include "bench/jetstream/starts.h"
 #include "bench/support/figures.h"
 #include "bench/support/server_runs.h"
 #include "tests/support/process.h"
@@ -30,6 +31,9 @@ namespace {
 
 constexpr double kSyncAlwaysGoal = 30;
 constexpr double kSingleGoal = 1.5;
+constexpr double kCleanStartGoalMs = 100;
+constexpr double kKilledStartGoalMs = 1000;
+constexpr std::uint64_t kStartMessages = 1'000'000;
 // One at a time takes as many syncs: enough for a p99, soon done.
 constexpr std::uint64_t kMostSingles = 2000;
 // A server that syncs each message on its own gets a part of them only.
@@ -113,6 +117,9 @@ class Comparison {
     }
     if (wanted("single")) {
       compare_single();
+    }
+    if (wanted("start")) {
+      measure_starts();
     }
     return figures_.print();
   }
@@ -252,6 +259,32 @@ class Comparison {
                  ratio <= kSingleGoal);
   }
 
+  void measure_starts() {
+    const std::uint64_t messages = std::min(kStartMessages, 2 * settings_.messages);
+    fmt::print(stderr, "start: {} messages with ids\n", messages);
+    std::vector<double> clean;
+    std::vector<double> killed;
+    for (int i = 0; i < settings_.runs; ++i) {
+      const testing::TempDir folder;
+      const StartTimes times =
+          time_starts({ours_.program.path, "-c", write_config(folder, "")}, messages);
+      clean.push_back(times.clean_ms);
+      killed.push_back(times.killed_ms);
+    }
+    const double clean_ms = median(clean);
+    const double killed_ms = median(killed);
+    figures_.add("streams_start_clean",
+                 clean_ms,
+                 "ms",
+                 fmt::format("<= {} ms", kCleanStartGoalMs),
+                 clean_ms <= kCleanStartGoalMs);
+    figures_.add("streams_start_killed",
+                 killed_ms,
+                 "ms",
+                 fmt::format("<= {} ms", kKilledStartGoalMs),
+                 killed_ms <= kKilledStartGoalMs);
+  }
+
   const Settings& settings_;
   const Side ours_;
   const Side reference_;
@@ -271,7 +304,7 @@ int main(int argc, char** argv) try {
   app.add_option("--window", settings.window, "Publishes without acknowledgement at a time")
       ->check(CLI::Range(1, 1'000'000));
   app.add_option(
-      "--only", settings.only, "Of async, plain, pull, ordered and single those with it");
+      "--only", settings.only, "Of async, plain, pull, ordered, single and start those with it");
   app.add_option("--ours", settings.ours, "Program to be measured");
   app.add_option("--reference", settings.reference, "Program to be measured beside it");
   CLI11_PARSE(app, argc, argv);

@@ -96,6 +96,15 @@ void NatscClient::publish_plain(std::string_view payload) {
        "publishing");
 }
 
+void NatscClient::publish_with_id(std::string_view payload, const std::string& id) {
+  natsMsg* made = nullptr;
+  must(natsMsg_Create(&made, kSubject, nullptr, payload.data(), static_cast<int>(payload.size())),
+       "a message");
+  const Natsc<natsMsg> message(made);
+  must(natsMsgHeader_Set(made, "Nats-Msg-Id", id.c_str()), "a header");
+  must(natsConnection_PublishMsg(connection_.get(), made), "publishing");
+}
+
 void NatscClient::flush() {
   must(natsConnection_FlushTimeout(connection_.get(), kPatienceMs), "flushing");
 }

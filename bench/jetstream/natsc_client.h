@@ -44,6 +44,8 @@ class NatscClient {
 
   /// natsConnection_Publish: no acknowledgement.
   void publish_plain(std::string_view payload);
+  /// The same, with a Nats-Msg-Id.
+  void publish_with_id(std::string_view payload, const std::string& id);
   void flush();
 
   std::uint64_t stored();
