@@ -16,7 +16,7 @@ namespace feedvault::broker::store {
 namespace {
 
 constexpr std::size_t kWriteBytes = 1U << 20U;
-constexpr std::uint32_t kNoIndex = 0xFFFFFFFF;
+constexpr std::uint32_t kNotListed = 0xFFFFFFFF;
 
 /// Encodes records one behind the other and writes them in large pieces.
 class RecordWriter {
@@ -140,7 +140,7 @@ std::shared_ptr<CompactionJob> LogCore::begin_compaction() {
       made->live.emplace_back(segment->seq_at(i), segment->entries[i]);
     }
   }
-  made->local.assign(index_.subjects().id_end(), kNoIndex);
+  made->local.assign(index_.subjects().id_end(), kNotListed);
   made->footer.base_seq = segment->base_seq;
   made->footer.next_seq = segment->end_seq();
   made->footer.front_seq = made->header.front_seq;
@@ -190,7 +190,7 @@ Status LogCore::copy_messages(CompactionJob& work) {
     }
     RETURN_IF_ERROR(message.status());
     std::uint32_t& subject = work.local[entry.subject];
-    if (subject == kNoIndex) {
+    if (subject == kNotListed) {
       subject = static_cast<std::uint32_t>(footer.subjects.size());
       footer.subjects.push_back(work.subjects.emplace_back(message->subject));
     }
@@ -229,6 +229,7 @@ Status LogCore::end_compaction(CompactionJob& work) {
   segment.end_offset = work.end_offset;
   segment.file_bytes = work.file_bytes;
   segment.removals_count = footer.removals.size();
+  std::erase_if(unreadable_, [&](const auto& each) { return each.second == work.header.number; });
   for (const StreamSeq seq : work.erased) {
     if (const LogIndex::Place place = index_.find(seq); place && place.entry().offset8 != 0) {
       pending_erasures_.push_back(

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -211,6 +212,7 @@ class LogCore {
   Status remove_dead_files();
   Status hand_over_removals(Segment& segment);
   Result<std::vector<StreamSeq>> needed_removals(const Segment& segment);
+  bool has_unreadable(StreamSeq seq) const REQUIRES_LOCK(mutex_);
 
   // log_compact.cc
   Segment* worth_compacting(bool durably) const;
@@ -254,7 +256,7 @@ class LogCore {
   std::size_t buffered_ GUARDED_BY(mutex_) = 0;
   Extent flushed_ GUARDED_BY(mutex_);
   std::uint64_t durable_batch_ GUARDED_BY(mutex_) = 0;
-  StreamSeq durable_front_ GUARDED_BY(mutex_) = 0;  // synced_.front
+  StreamSeq durable_front_ GUARDED_BY(mutex_) = 0;  // synced_.front, or what it was just now
   std::int64_t last_time_ns_ GUARDED_BY(mutex_) = 0;
   std::vector<Erasure> erasures_ GUARDED_BY(mutex_);  // whose removals are flushed
   std::vector<DeadFile> dead_files_ GUARDED_BY(mutex_);
@@ -262,6 +264,9 @@ class LogCore {
   LogStats stats_ GUARDED_BY(mutex_);
   mutable std::vector<Damage> damage_ GUARDED_BY(mutex_);
   mutable std::set<StreamSeq> damaged_ GUARDED_BY(mutex_);  // single messages
+  /// Messages without a place in the index, because the start found them unreadable, overwritten
+  /// after their removal perhaps; and the numbers of their segments.
+  std::map<StreamSeq, std::uint64_t> unreadable_ GUARDED_BY(mutex_);
   mutable std::pair<StreamSeq, std::int64_t> first_time_ GUARDED_BY(mutex_);
 
   Mutex files_mutex_;  // held while dead files are removed; mutex_ may be taken meanwhile

@@ -277,6 +277,9 @@ void LogCore::report_bad(const ScannedSegment& scanned, const SegmentFile& file,
   for (const BadBytes& bad : scanned.bad) {
     Damage damage{file.name, bad.offset, 0, 0, {}};
     if (bad.body_only && bad.type == RecordType::kMessage) {
+      if (const MutexLock lock(mutex_); unreadable_.size() < kDamagedMax) {
+        unreadable_.emplace(bad.seq, file.header.number);
+      }
       damage.first_seq = damage.last_seq = bad.seq;
       damage.what = "the message is damaged";
     } else if (bad.body_only) {

@@ -232,9 +232,18 @@ Result<std::vector<StreamSeq>> LogCore::needed_removals(const Segment& segment) 
   const MutexLock lock(mutex_);
   std::erase_if(removals, [&](StreamSeq seq) FEEDVAULT_TSA(requires_capability(mutex_)) {
     const LogIndex::Place place = index_.find(seq);
-    return seq < purged || !place || place.segment == &segment || place.entry().live();
+    return seq < purged ||
+           (place ? place.segment == &segment || place.entry().live() : !has_unreadable(seq));
   });
   return removals;
+}
+
+bool LogCore::has_unreadable(StreamSeq seq) const {
+  const auto found = unreadable_.find(seq);
+  return found != unreadable_.end() &&
+         std::ranges::any_of(index_.segments(), [&](const std::unique_ptr<Segment>& each) {
+           return each->file->header.number == found->second;
+         });
 }
 
 /// Writes what is still needed of a dead segment's removals again.

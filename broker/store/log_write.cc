@@ -313,7 +313,7 @@ Status LogCore::relieve_full_disk() {
       return stop(status);
     }
     const MutexLock index_lock(mutex_);
-    durable_front_ = synced_.front;
+    durable_front_ = std::max(durable_front_, synced_.front);
   }
   RETURN_IF_ERROR(drop_dead_segments());
   return remove_dead_files();
@@ -391,7 +391,7 @@ Status LogCore::write_marks(const Extent& extent) {
     front = synced_.front;
   }
   const MutexLock lock(mutex_);
-  durable_front_ = front;
+  durable_front_ = std::max(durable_front_, front);  // another sync may have been faster
   durable_batch_ = std::max(durable_batch_, extent.batch);
   if (extent.next_seq - 1 > durable_seq_.load(std::memory_order_relaxed)) {
     durable_seq_.store(extent.next_seq - 1, std::memory_order_release);

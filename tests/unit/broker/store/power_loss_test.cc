@@ -293,6 +293,13 @@ TEST_P(PowerLoss, LosesNothingWithoutSkippingNumbers) {
   victim.run(40);
 }
 
+// The last message of a segment is erased, the segment's index is lost in the cut, and the file
+// that holds the removal goes: with the removal, the erased bytes would be taken for damage.
+TEST(PowerLossOnce, WhatWasErasedIsNotTakenForDamageLater) {
+  Victim victim(1'250'015, AfterPowerCut::kTrustSync);
+  victim.run(40);
+}
+
 INSTANTIATE_TEST_SUITE_P(Seeds, PowerLoss, ::testing::Range<std::uint64_t>(1, 16));
 
 }  // namespace
