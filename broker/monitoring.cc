@@ -136,12 +136,15 @@ HttpResponse subsz(MonitoringSource& source, const HttpQuery& query) {
 }
 
 HttpResponse healthz(MonitoringSource& source, const HttpQuery& query) {
-  for (const char* option : {"js-enabled", "js-enabled-only", "js-server-only"}) {
-    if (const auto given = query.get_bool(option); !given.has_value()) {
+  bool streams = true;
+  for (const std::string_view option : {"js-enabled", "js-enabled-only", "js-server-only"}) {
+    const auto given = query.get_bool(option);
+    if (!given.has_value()) {
       return bad_request(given.error());
     }
+    streams = streams && !*given;
   }
-  const std::string problem = source.health_problem();
+  const std::string problem = source.health_problem(streams);
   return json_response(
       query, json_text(healthz_json(problem), /*pretty=*/false), problem.empty() ? 200 : 503);
 }

@@ -193,8 +193,8 @@ class MonitoringSource {
   virtual std::vector<ConnectionSnapshot> connection_snapshots(const ConnectionQuery& query) = 0;
   virtual SubjectIndexSnapshot subject_index_snapshot() = 0;
   virtual std::vector<SubscriptionSnapshot> subscription_snapshots() = 0;
-  /// "" when all is well, else why not, for /healthz.
-  virtual std::string health_problem() = 0;
+  /// "" when all is well, else why not, for /healthz. `streams`: each of them is looked at, too.
+  virtual std::string health_problem(bool streams) = 0;
 };
 
 /// How a client is named in answers to $SYS requests.

@@ -151,7 +151,7 @@ class Request {
       return jsz_json(server_);
     }
     if (what == "HEALTHZ") {
-      return healthz_json(source_.health_problem());
+      return healthz_json(source_.health_problem(/*streams=*/true));
     }
     if (what == "ACCOUNTZ") {
       return accountz_json(server_, member<std::string>(body_, "account", ""));

@@ -66,7 +66,7 @@ class Server final : public MonitoringSource {
   std::vector<ConnectionSnapshot> connection_snapshots(const ConnectionQuery& query) override;
   SubjectIndexSnapshot subject_index_snapshot() override;
   std::vector<SubscriptionSnapshot> subscription_snapshots() override;
-  std::string health_problem() override;
+  std::string health_problem(bool streams) override;
 
  private:
   struct ConnectionTotals {

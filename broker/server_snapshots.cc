@@ -188,11 +188,11 @@ std::vector<SubscriptionSnapshot> Server::subscription_snapshots() {
   return all;
 }
 
-std::string Server::health_problem() {
+std::string Server::health_problem(bool streams) {
   if (lame_duck_.load(std::memory_order_relaxed)) {
     return "lame duck mode";
   }
-  if (streams_ == nullptr || stopped_.load(std::memory_order_acquire)) {
+  if (!streams || streams_ == nullptr || stopped_.load(std::memory_order_acquire)) {
     return "";
   }
   const JetStreamSnapshot shot = streams_->snapshot();

@@ -69,7 +69,9 @@ class FakeSource : public MonitoringSource {
   }
   SubjectIndexSnapshot subject_index_snapshot() override { return index; }
   std::vector<SubscriptionSnapshot> subscription_snapshots() override { return subscriptions; }
-  std::string health_problem() override { return problem; }
+  std::string health_problem(bool streams) override {
+    return problem.empty() && streams ? streams_problem : problem;
+  }
 
   std::shared_ptr<const Options> options;
   ServerSnapshot server;
@@ -77,6 +79,7 @@ class FakeSource : public MonitoringSource {
   SubjectIndexSnapshot index;
   std::vector<SubscriptionSnapshot> subscriptions;
   std::string problem;
+  std::string streams_problem;
   ConnectionQuery query;
 };
 
@@ -404,7 +407,11 @@ TEST_F(MonitoringTest, Subsz) {
 TEST_F(MonitoringTest, HealthzTellsTheProblem) {
   EXPECT_EQ(get("/healthz").body, R"({"status":"ok"})");
   EXPECT_EQ(get("/healthz?js-enabled-only=true").status, 200);
+  source_.streams_problem = "a stream has stopped";
+  EXPECT_EQ(get("/healthz").status, 503);
+  EXPECT_EQ(get("/healthz?js-server-only=true").status, 200);
   source_.problem = "lame duck";
+  EXPECT_EQ(get("/healthz?js-server-only=true").status, 503);
   const HttpResponse sick = get("/healthz");
   EXPECT_EQ(sick.status, 503);
   EXPECT_EQ(sick.body, R"({"status":"unavailable","error":"lame duck"})");

@@ -38,7 +38,7 @@ class BusySource final : public MonitoringSource {
   }
   SubjectIndexSnapshot subject_index_snapshot() override { return {}; }
   std::vector<SubscriptionSnapshot> subscription_snapshots() override { return {}; }
-  std::string health_problem() override { return ""; }
+  std::string health_problem(bool) override { return ""; }
 
   int waiting() {
     const std::lock_guard<std::mutex> lock(mutex_);
