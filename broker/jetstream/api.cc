@@ -103,9 +103,11 @@ void Api::handle(std::string_view path, const Arrival& arrival) {
     (this->*call.method->run)(call);  // answers in its own way
     return;
   }
-  if (call.method != nullptr && call.method->changes) {
+  const bool changes = call.method != nullptr && call.method->changes;
+  const bool too_many = changes_ >= kChangesMax || changes_bytes_ >= kChangesBytesMax;
+  if (changes && !too_many) {
     if (const auto changing = changing_.find(call.stream); changing != changing_.end()) {
-      changing->second.push_back(Asked::copy_of(path, arrival));
+      count_change(changing->second.emplace_back(Asked::copy_of(path, arrival)));
       return;
     }
   }
@@ -114,6 +116,8 @@ void Api::handle(std::string_view path, const Arrival& arrival) {
   call.json["type"] = std::string("io.nats.jetstream.api.v1.").append(type).append("_response");
   if (call.method == nullptr) {
     fail(call, errors::kBadRequest);
+  } else if (changes && too_many) {
+    fail(call, errors::kInsufficientResources);  // the disk does not get on with those before
   } else {
     (this->*call.method->run)(call);
   }
@@ -142,8 +146,19 @@ std::shared_ptr<Api::Late> Api::put_off(Call& call) {
   late->changes = call.method->changes;
   if (late->changes) {
     changing_.try_emplace(late->stream);
+    count_change(late->asked);
   }
   return late;
+}
+
+void Api::count_change(const Asked& asked) {
+  ++changes_;
+  changes_bytes_ += asked.bytes();
+}
+
+void Api::uncount_change(const Asked& asked) {
+  --changes_;
+  changes_bytes_ -= asked.bytes();
 }
 
 void Api::finish(Late& late, const std::function<void(Call&)>& complete) {
@@ -154,6 +169,7 @@ void Api::finish(Late& late, const std::function<void(Call&)>& complete) {
   errors_ += call.failed ? 1U : 0U;
   answer(call);
   if (late.changes) {
+    uncount_change(late.asked);
     end_change(late.stream);
   }
 }
@@ -171,6 +187,7 @@ void Api::end_change(const std::string& stream) {
     while (!waiting.empty()) {
       const Asked next = std::move(waiting.front());
       waiting.pop_front();
+      uncount_change(next);
       handle(next.path, next.arrival());
       if (const auto again = changing_.find(stream); again != changing_.end()) {
         again->second.insert(again->second.end(),
@@ -190,7 +207,9 @@ void Api::answer_when_durable(Call& call,
     finish(*late, [&](Call& answered) {
       if (!status.ok()) {
         answered.json.erase("success");
-        answered.refuse(make_error(failure, "the stream's disk has failed"));
+        answered.refuse(status.code() == StatusCode::kCancelled
+                            ? make_error(errors::kStreamNotFound)  // deleted meanwhile
+                            : make_error(failure, "the stream's disk has failed"));
       }
     });
   });

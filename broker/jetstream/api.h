@@ -43,7 +43,8 @@ class ApiHost {
 ///
 /// Nobody waits for a disk that somebody else's request is for. What creates, changes or deletes a
 /// stream or its consumers is answered once that is durable; requests of that kind about the same
-/// stream wait for it, in their order, and all others go on.
+/// stream wait for it, in their order, and all others go on. When kChangesMax requests or
+/// kChangesBytesMax bytes of them wait, more are refused.
 ///
 /// Sizes of answers are bounded by pages: kPageMax names, kListMax descriptions, kSubjectsMax
 /// subjects, kDeletedMax deleted numbers.
@@ -53,6 +54,8 @@ class Api {
   static constexpr std::size_t kListMax = 256;
   static constexpr std::size_t kSubjectsMax = 100'000;
   static constexpr std::size_t kDeletedMax = 1U << 20U;
+  static constexpr std::size_t kChangesMax = 10'000;  // as many requests as nats-server keeps
+  static constexpr std::size_t kChangesBytesMax = 64U << 20U;
 
   struct Limits {
     std::int64_t max_memory = -1;  // bytes of all streams together; -1: no limit
@@ -87,6 +90,8 @@ class Api {
   std::shared_ptr<Late> put_off(Call& call);
   void finish(Late& late, const std::function<void(Call&)>& complete);
   void end_change(const std::string& stream);
+  void count_change(const Asked& asked);
+  void uncount_change(const Asked& asked);
   void audit(const Arrival& arrival, std::string_view response);
 
   void account_info(Call& call);
@@ -126,6 +131,8 @@ class Api {
   store::ReadBuffer buffer_;
   // Streams that are being changed, and the requests that wait for it.
   std::map<std::string, std::deque<Asked>, std::less<>> changing_;
+  std::size_t changes_ = 0;  // requests among both, answered when their disk lets them
+  std::size_t changes_bytes_ = 0;
 };
 
 }  // namespace feedvault::broker::jetstream

@@ -37,6 +37,9 @@ struct Api::Asked {
             arrival.from};
   }
   Arrival arrival() const { return {subject, reply, {}, payload, from}; }
+  std::size_t bytes() const {
+    return sizeof(*this) + path.size() + subject.size() + reply.size() + payload.size();
+  }
 };
 
 struct Api::Call {

@@ -64,16 +64,7 @@ std::optional<ApiError> Api::check_limits(const StreamConfig& config) const {
   if (limit < 0 || config.max_bytes <= 0) {
     return std::nullopt;
   }
-  std::int64_t left = limit;
-  for (const Stream* const each : streams_.list()) {
-    if (each->name() != config.name && each->config().storage == config.storage) {
-      const StreamConfig* const next = each->next_config();
-      left -= std::max({std::int64_t{0},
-                        each->config().max_bytes,
-                        next == nullptr ? std::int64_t{0} : next->max_bytes});
-    }
-  }
-  if (config.max_bytes <= left) {
+  if (config.max_bytes <= limit - streams_.reserved_bytes(config.storage, config.name)) {
     return std::nullopt;
   }
   return make_error(memory ? errors::kMemoryExceeded : errors::kStorageExceeded);

@@ -660,6 +660,9 @@ bool Service::settled() const {
     return false;
   }
   const bool give_up = stopping_since_ && host_.clock().now() > *stopping_since_ + kGiveUpTime;
+  if (!chores_under_way_.empty() && !give_up) {
+    return false;  // somebody may wait for the answer
+  }
   return std::all_of(served_.begin(), served_.end(), [&](const auto& each) {
     const Served& entry = *each.second;
     return entry.syncing == nullptr && entry.stream->waiting_answers() == 0 &&

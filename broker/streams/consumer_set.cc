@@ -40,13 +40,15 @@ Status ConsumerSet::open_all() {
   store::FileSystem& fs = *stream_.options().fs;
   const std::string& dir = stream_.consumers_dir();
   const Moment now = Moment::of(*stream_.options().clock);
-  ASSIGN_OR_RETURN(const auto entries, fs.list(dir));
+  ASSIGN_OR_RETURN(auto entries, fs.list(dir));
+  std::erase_if(entries, [](const store::DirEntry& entry) {
+    return entry.is_dir || file_number(entry.name) == 0;
+  });
+  std::ranges::sort(entries, std::greater<>(), [](const store::DirEntry& entry) {
+    return file_number(entry.name);
+  });
   for (const store::DirEntry& entry : entries) {
-    const std::uint64_t number = file_number(entry.name);
-    if (entry.is_dir || number == 0) {
-      continue;
-    }
-    last_file_ = std::max(last_file_, number);
+    last_file_ = std::max(last_file_, file_number(entry.name));
     const std::string path = dir + '/' + entry.name;
     auto loaded = ConsumerFile::open(fs, path, now);
     if (!loaded.has_value()) {
@@ -55,7 +57,8 @@ Status ConsumerSet::open_all() {
     }
     const std::string name = loaded->stored.config.name;
     if (consumers_.count(name) != 0) {
-      unusable_.push_back({path, {StatusCode::kDuplicate, "there are two consumers " + name}});
+      // A newer one had its name, so this one was deleted, and only its file was not gone yet.
+      static_cast<void>(loaded->file->remove(store::Promise::kWritten));
       continue;
     }
     if (loaded->damaged) {
@@ -146,7 +149,9 @@ ApiResult<ConsumerSet::Created> ConsumerSet::end_create(Creation& creation) {
   }
   Consumer& made = insert(std::move(creation.consumer_));
   if (took_time) {
-    made.on_removed(1, stream_.log().last_seq());  // it was not told of anything
+    // It was not told of anything, and its time begins now.
+    made.on_stream_config();
+    made.on_removed(1, stream_.log().last_seq());
   }
   stream_.options().output->advisory(ConsumerAction{stream_.name(), made.name(), Action::kCreate});
   return Created{&made, false};

@@ -85,6 +85,7 @@ void Stream::Impl::end_compaction() {
     after_compaction_.clear();
     sync_wanted_ = true;
   }
+  unwritten_ = true;  // what went meanwhile, its segment perhaps, goes with the next flush
   // No room for it, or unreadable for now: later.
   compact_at_ = !status.ok()               ? options_.clock->now() + kCompactDelay
                 : log_->wants_compaction() ? options_.clock->now() + kCompactPause

@@ -214,6 +214,23 @@ std::vector<Stream*> Streams::list(std::string_view filter) const {
   return listed;
 }
 
+std::int64_t Streams::reserved_bytes(StorageType storage, std::string_view except) const {
+  std::int64_t reserved = 0;
+  const auto add = [&](const StreamConfig& config, std::int64_t next) {
+    if (config.storage == storage && config.name != except) {
+      reserved += std::max({std::int64_t{0}, config.max_bytes, next});
+    }
+  };
+  for (const auto& [name, stream] : streams_) {
+    const StreamConfig* const next = stream->next_config();
+    add(stream->config(), next == nullptr ? 0 : next->max_bytes);
+  }
+  for (const Creation* const creation : creating_) {
+    add(creation->config_, 0);
+  }
+  return reserved;
+}
+
 Status Streams::close() {
   Status first;
   for (const auto& [name, stream] : streams_) {

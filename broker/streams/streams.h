@@ -87,6 +87,8 @@ class Streams {
   /// STREAM.NAMES.
   std::vector<Stream*> list(std::string_view filter = {}) const;
   std::size_t size() const { return streams_.size(); }
+  /// The sum of max_bytes, of all but one; of streams that are being created or updated, too.
+  std::int64_t reserved_bytes(StorageType storage, std::string_view except) const;
   const std::vector<Unusable>& unusable() const { return unusable_; }
 
   /// Every stream is closed properly. Requires: no commit is under way.

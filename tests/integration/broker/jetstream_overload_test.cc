@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "broker/jetstream/api.h"
 #include "broker/jetstream/service.h"
 #include "broker/limits.h"
 #include "tests/integration/broker/broker_fixture.h"
@@ -333,7 +334,6 @@ TEST_F(Overload, TheServersLimitHoldsPlainPublishersUntilAnotherStreamMakesRoom)
   EXPECT_TRUE(eventually([&] { return messages() == 90; }, std::chrono::seconds(30))) << messages();
 }
 
-// Of a receiver without flow control the broker knows only what its socket does not take.
 // While a disk does not answer: whoever created, changed or deleted something waits for it, in the
 // order of his requests, and nobody else does.
 TEST_F(Overload, AdministrationOnAStuckDiskHoldsUpNobodyElse) {
@@ -398,6 +398,26 @@ TEST_F(Overload, AdministrationOnAStuckDiskHoldsUpNobodyElse) {
   }
 }
 
+TEST_F(Overload, RequestsThatAStuckDiskKeepsWaitingAreBounded) {
+  const std::string stream = R"({"name":"S","subjects":["s.*"]})";
+  constexpr std::size_t kMost = jetstream::Api::kChangesMax;
+  troubles_.stuck = true;
+  std::string text;
+  for (std::size_t i = 0; i <= kMost; ++i) {
+    text += fmt::format("PUB $JS.API.STREAM.CREATE.S answers {}\r\n{}\r\n", stream.size(), stream);
+  }
+  auto admin = connect("SUB answers 1\r\n");
+  Answers answers(*admin);
+  admin->send(text);
+  EXPECT_NE(answers.next().find(R"("err_code":10023)"), std::string::npos) << "the last one";
+  troubles_.let_go();
+  for (std::size_t i = 0; i < kMost; ++i) {
+    const std::string answer = answers.next();
+    ASSERT_NE(answer.find(R"("did_create":true)"), std::string::npos) << answer;
+  }
+  EXPECT_NE(ask("s.x", "stored").find(R"("seq":1)"), std::string::npos);
+}
+
 // A segment of which most is gone is rewritten for long. Its own stream stores on, durably.
 TEST_F(Overload, ACompactionHoldsUpNobody) {
   ASSERT_TRUE(ask_json("$JS.API.STREAM.CREATE.S",
@@ -424,6 +444,7 @@ TEST_F(Overload, ACompactionHoldsUpNobody) {
   EXPECT_NE(Answers(*admin).next().find(R"("success":true)"), std::string::npos);
 }
 
+// Of a receiver without flow control the broker knows only what its socket does not take.
 TEST_F(Overload, AReceiverThatIsSlowGetsEverything) {
   constexpr std::size_t kMessages = 3000;
   constexpr std::size_t kBytes = 16U << 10U;

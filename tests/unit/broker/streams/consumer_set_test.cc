@@ -1,5 +1,7 @@
 #include "broker/streams/consumer_set.h"
 
+#include <algorithm>
+
 #include "tests/unit/broker/streams/consumer_fixture.h"
 
 namespace feedvault::broker::streams {
@@ -232,6 +234,27 @@ TEST_F(Set, AnUnreadableConsumerIsToldOfAndCostsNoMessage) {
   EXPECT_TRUE(set().unusable().empty());
   EXPECT_EQ(set().count(), 2U);
   EXPECT_EQ(stream_->state().messages, 6U);
+}
+
+// Deleted, but killed before its file was gone, and made again under the same name.
+TEST_F(Set, OfTwoFilesWithOneNameTheNewerIsTheConsumer) {
+  create();
+  start();
+  stream_.reset();
+  const std::string path = "/streams/ORD/consumers/1.state";
+  const std::string older = disk_.contents(path);
+  reopen();
+  ASSERT_FALSE(set().remove("C").has_value());
+  consumer_config_.description = "the newer one";
+  start();
+  stream_.reset();
+  disk_.set_contents(path, older);
+  reopen();
+  EXPECT_EQ(set().count(), 1U);
+  EXPECT_EQ(consumer().config().description, "the newer one");
+  EXPECT_TRUE(set().unusable().empty());
+  const auto files = disk_.files();
+  EXPECT_EQ(std::ranges::find(files, path), files.end());
 }
 
 TEST_F(Set, DamageMakesMessagesComeAgainAndIsToldOf) {

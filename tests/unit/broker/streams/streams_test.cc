@@ -106,6 +106,31 @@ TEST_F(StreamsTest, AnUnreadableConfigurationIsReportedAndItsNameNotUsed) {
   EXPECT_TRUE(streams_->find("B")->failure().ok());
 }
 
+TEST_F(StreamsTest, RoomIsReservedWhileAStreamIsMadeOrChanged) {
+  StreamConfig config;
+  config.name = "A";
+  config.subjects = {"a"};
+  config.max_bytes = 1000;
+  auto creation = streams_->begin_create(config);
+  ASSERT_TRUE(creation.has_value());
+  EXPECT_EQ(streams_->reserved_bytes(StorageType::kFile, "B"), 1000);
+  EXPECT_EQ(streams_->reserved_bytes(StorageType::kFile, "A"), 0);
+  EXPECT_EQ(streams_->reserved_bytes(StorageType::kMemory, "B"), 0);
+  config.name = "B";
+  EXPECT_EQ(streams_->create(config).error().err_code, 10065U) << "its subjects, too";
+  config.name = "A";
+  (*creation)->run();
+  ASSERT_TRUE(streams_->end_create(**creation).has_value());
+  EXPECT_EQ(streams_->reserved_bytes(StorageType::kFile, "B"), 1000);
+  config.max_bytes = 5000;
+  const auto updated = streams_->begin_update(config);
+  ASSERT_TRUE(updated.has_value());
+  EXPECT_EQ(streams_->reserved_bytes(StorageType::kFile, "B"), 5000);
+  (*updated)->run_update();
+  ASSERT_TRUE(streams_->end_update(**updated).has_value());
+  EXPECT_EQ(streams_->reserved_bytes(StorageType::kFile, "B"), 5000);
+}
+
 TEST_F(StreamsTest, WhatAnUnfinishedCreationLeftIsUsedAgain) {
   ASSERT_TRUE(disk_.make_dir("/streams/A").ok());
   open();
