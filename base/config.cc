@@ -79,6 +79,7 @@ class Loader {
     if (error_) {
       return invalid_argument(error_->text);
     }
+    note_secrets();
     return std::move(config_);
   }
 
@@ -92,6 +93,7 @@ class Loader {
   struct Place {
     std::size_t line = 0;
     std::string variable;
+    bool empty = false;  // an empty value
   };
 
   static std::size_t line_of(const toml::node& node) { return node.source().begin.line; }
@@ -149,7 +151,8 @@ class Loader {
 
   void read_keys(const ConfigSection& section, const toml::table& table, const std::string& title) {
     for (auto&& [name, node] : table) {
-      const Place place{line_of(node), {}};
+      const ConfigValue value = value_of(node);
+      const Place place{line_of(node), {}, value.text.empty() && value.list.empty()};
       const ConfigKey* key = section.find(name.str());
       if (key == nullptr) {
         fail(place,
@@ -159,7 +162,7 @@ class Loader {
                          suggestion(name.str(), key_names(section))));
         continue;
       }
-      if (const std::string problem = key->set(value_of(node)); !problem.empty()) {
+      if (const std::string problem = key->set(value); !problem.empty()) {
         fail(place, fmt::format("{} {}: {}", title, key->name, problem));
       }
       places_[section.name + "." + key->name] = place;
@@ -231,6 +234,19 @@ class Loader {
       fail(place, fmt::format("[{}] {}: {}", section.name, name, problem));
     }
     places_[section.name + "." + name] = place;
+  }
+
+  // What the environment gives instead is no secret of the file's.
+  void note_secrets() {
+    for (const ConfigSection& section : sections_) {
+      for (const ConfigKey& key : section.keys) {
+        const auto place = places_.find(section.name + "." + key.name);
+        if (key.secret && place != places_.end() && place->second.line > 0 &&
+            !place->second.empty) {
+          config_.secrets_in_file.push_back(fmt::format("[{}] {}", section.name, key.name));
+        }
+      }
+    }
   }
 
   void fail_key(const std::string& section, const std::string& key, const std::string& what) {

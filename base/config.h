@@ -139,6 +139,8 @@ struct FeedConfig {
 
 struct Config {
   std::string path;  // the file it came from
+  /// Keys whose secrets are the file's, not the environment's: "[nats] password".
+  std::vector<std::string> secrets_in_file;
   NatsConfig nats;
   MysqlConfig mysql;
   MonitorConfig monitor;

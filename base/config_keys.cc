@@ -250,14 +250,16 @@ ConfigSetter boolean(bool& target) {
   };
 }
 
+constexpr bool kSecret = true;  // of a key: not for everybody's eyes
+
 ConfigSection nats_section(NatsConfig& c) {
   return {"nats",
           {{"host", text(c.host, not_empty)},
            {"port", port(c.port)},
            {"servers", text_list(c.servers, server_url)},
            {"user", text(c.user)},
-           {"password", text(c.password)},
-           {"token", text(c.token)},
+           {"password", text(c.password), kSecret},
+           {"token", text(c.token), kSecret},
            {"credentials_file", text(c.credentials_file)},
            {"tls_ca_file", text(c.tls_ca_file)},
            {"tls_cert_file", text(c.tls_cert_file)},
@@ -270,10 +272,10 @@ ConfigSection mysql_section(MysqlConfig& c) {
            {"port", port(c.port)},
            {"socket", text(c.socket)},
            {"user", text(c.user, not_empty)},
-           {"password", text(c.password)},
+           {"password", text(c.password), kSecret},
            {"database", text(c.database, database_name)},
            {"schema_user", text(c.schema_user)},
-           {"schema_password", text(c.schema_password)},
+           {"schema_password", text(c.schema_password), kSecret},
            {"tls", text(c.tls, tls_mode)},
            {"tls_ca_file", text(c.tls_ca_file)}}};
 }
@@ -337,7 +339,7 @@ ConfigSection http_section(HttpConfig& c) {
           {{"bind", text(c.bind, ip_address)},
            {"port", port(c.port)},
            {"auth", text(c.auth, auth_mode)},
-           {"tokens", text_list(c.tokens, bearer_token)},
+           {"tokens", text_list(c.tokens, bearer_token), kSecret},
            {"cors_origins", text_list(c.cors_origins, web_origin)},
            {"hosts", text_list(c.hosts, host_name)},
            {"tls_cert_file", text(c.tls_cert_file)},

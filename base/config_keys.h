@@ -28,6 +28,7 @@ using ConfigSetter = std::function<std::string(const ConfigValue&)>;
 struct ConfigKey {
   std::string name;
   ConfigSetter set;
+  bool secret = false;
 };
 
 struct ConfigSection {

@@ -39,31 +39,6 @@ std::string in_mib(std::uint64_t bytes) {
   return std::to_string(bytes / kMiB) + " MiB";
 }
 
-/// The keys whose secrets came from the file: what the environment gives, it overrides.
-std::vector<std::string> secrets_in_file(const Config& config) {
-  struct Secret {
-    const char* key;
-    const char* variable;
-    bool given;
-  };
-  const Secret secrets[] = {
-      {"[nats] password", "FEEDVAULT_NATS_PASSWORD", !config.nats.password.empty()},
-      {"[nats] token", "FEEDVAULT_NATS_TOKEN", !config.nats.token.empty()},
-      {"[mysql] password", "FEEDVAULT_MYSQL_PASSWORD", !config.mysql.password.empty()},
-      {"[mysql] schema_password",
-       "FEEDVAULT_MYSQL_SCHEMA_PASSWORD",
-       !config.mysql.schema_password.empty()},
-      {"[http] tokens", "FEEDVAULT_HTTP_TOKENS", !config.http.tokens.empty()}};
-  std::vector<std::string> keys;
-  for (const Secret& secret : secrets) {
-    const char* const overriding = std::getenv(secret.variable);
-    if (secret.given && (overriding == nullptr || *overriding == '\0')) {
-      keys.emplace_back(secret.key);
-    }
-  }
-  return keys;
-}
-
 struct Listener {
   const char* name;
   const char* key;
@@ -223,14 +198,13 @@ void examine_configuration(const Config& config, Findings& findings) {
     feeds += (feeds.empty() ? "" : ", ") + feed.name;
   }
   findings.ok("configuration", config.path + ", feeds " + feeds);
-  const auto secrets = secrets_in_file(config);
   struct stat status {};
-  if (!secrets.empty() && ::stat(config.path.c_str(), &status) == 0 &&
+  if (!config.secrets_in_file.empty() && ::stat(config.path.c_str(), &status) == 0 &&
       (status.st_mode & S_IROTH) != 0) {
     findings.warn("configuration",
                   fmt::format("everybody on this machine may read {}, which has {}",
                               config.path,
-                              fmt::join(secrets, ", ")),
+                              fmt::join(config.secrets_in_file, ", ")),
                   "chmod o-r " + config.path + ", or give secrets by environment variables only");
   }
   for (const FeedConfig& feed : config.feeds) {

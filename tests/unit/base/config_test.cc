@@ -246,6 +246,27 @@ TEST_F(ConfigTest, TheEnvironmentOverrides) {
   EXPECT_EQ(config->log.level, "info") << "an empty variable counts as not set";
 }
 
+TEST_F(ConfigTest, KnowsWhichSecretsAreTheFiles) {
+  const std::string text =
+      "[nats]\nuser = \"u\"\npassword = \"p\"\ntoken = \"\"\n[mysql]\npassword = \"p\"\n"
+      "schema_user = \"s\"\nschema_password = \"q\"\n[http]\ntokens = [\"a:0123456789abcdef\"]\n" +
+      feed();
+  const auto secrets = [&](const std::vector<const char*>& environment) {
+    const auto config = parse(text, environment);
+    EXPECT_TRUE(config.has_value()) << config.status().to_string();
+    return config.has_value() ? config->secrets_in_file : std::vector<std::string>();
+  };
+  EXPECT_THAT(
+      secrets({}),
+      ElementsAre(
+          "[nats] password", "[mysql] password", "[mysql] schema_password", "[http] tokens"));
+  EXPECT_THAT(secrets({"FEEDVAULT_MYSQL_PASSWORD=other",
+                       "FEEDVAULT_NATS_TOKEN=t",
+                       "FEEDVAULT_MYSQL_SCHEMA_PASSWORD=",
+                       "FEEDVAULT_HTTP_TOKENS=*:0123456789abcdef"}),
+              ElementsAre("[nats] password", "[mysql] schema_password"));
+}
+
 TEST_F(ConfigTest, TheEnvironmentIsCheckedToo) {
   EXPECT_EQ(error(feed(), {"FEEDVAULT_MYSQL_PORT=80a"}),
             "environment FEEDVAULT_MYSQL_PORT: [mysql] port: '80a' is not a whole number; write "
