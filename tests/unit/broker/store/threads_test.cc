@@ -102,11 +102,24 @@ TEST(LogThreads, ReadersAndASyncerBesideTheWriter) {
       ASSERT_TRUE(log.expire_below(seq / 3).has_value());
     }
   }
-  while (compaction == kBegun) {
-    std::this_thread::yield();
-  }
-  if (job != nullptr) {
+  const auto end = [&] {
+    while (compaction == kBegun) {
+      std::this_thread::yield();
+    }
     ASSERT_OK(log.end_compaction(*job));
+    ++compactions;
+  };
+  if (job != nullptr) {
+    end();
+  }
+  if (compactions == 0) {  // all that may have run before is slow here
+    ASSERT_OK(log.flush());
+    ASSERT_OK(log.sync());
+    job = log.begin_compaction();
+    ASSERT_NE(job, nullptr);
+    compaction = kBegun;
+    compaction.notify_one();
+    end();
   }
   compaction = kStop;
   compaction.notify_one();
