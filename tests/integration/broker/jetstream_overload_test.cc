@@ -18,6 +18,7 @@
 #include "tests/integration/broker/broker_fixture.h"
 #include "tests/integration/broker/raw_client.h"
 #include "tests/support/process.h"
+#include "tests/support/sanitized.h"
 
 namespace feedvault::broker::testing {
 namespace {
@@ -399,6 +400,9 @@ TEST_F(Overload, AdministrationOnAStuckDiskHoldsUpNobodyElse) {
 }
 
 TEST_F(Overload, RequestsThatAStuckDiskKeepsWaitingAreBounded) {
+  if (feedvault::testing::kSanitized) {
+    GTEST_SKIP() << "ten thousand creations take a sanitizer a minute";
+  }
   const std::string stream = R"({"name":"S","subjects":["s.*"]})";
   constexpr std::size_t kMost = jetstream::Api::kChangesMax;
   troubles_.stuck = true;
