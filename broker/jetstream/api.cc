@@ -138,12 +138,7 @@ void Api::answer(const Call& call) {
 /// From here on the answer is finish()'s.
 std::shared_ptr<Api::Late> Api::put_off(Call& call) {
   call.silent = true;
-  auto late = std::make_shared<Late>();
-  late->asked = Asked::copy_of(call.path, call.arrival);
-  late->stream = call.stream;
-  late->consumer = call.consumer;
-  late->json = std::move(call.json);
-  late->changes = call.method->changes;
+  auto late = std::make_shared<Late>(call);
   if (late->changes) {
     changing_.try_emplace(late->stream);
     count_change(late->asked);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "broker/jetstream/api.h"
@@ -78,11 +79,19 @@ bool read_page(std::string_view payload, PageRequest& request);
 
 /// One whose answer comes when something is on disk.
 struct Api::Late {
+  /// Takes the call's answer along.
+  explicit Late(Call& call)
+      : asked(Asked::copy_of(call.path, call.arrival)),
+        stream(call.stream),
+        consumer(call.consumer),
+        json(std::move(call.json)),
+        changes(call.method->changes) {}
+
   Asked asked;
   std::string stream;
   std::string consumer;
   Json json;
-  bool changes = false;
+  bool changes;
 };
 
 Json stream_state_json(const streams::Stream& stream);
