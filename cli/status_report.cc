@@ -17,15 +17,14 @@ void measure_lag(nats::JetStream& jetstream,
                  const storage::FeedState& state,
                  FeedStatus& status) {
   const bool same_stream = state.ingest.stream_created_ns == ingest.created_ns;
-  std::uint64_t done = same_stream ? state.ingest.stream_seq : 0;
-  done = std::max(done, ingest.first_seq - 1);
-  const std::uint64_t uncatalogued = ingest.last_seq - std::min(ingest.last_seq, done);
+  const std::uint64_t done = same_stream ? state.ingest.stream_seq : 0;
+  const std::uint64_t uncatalogued = ingest.waiting_behind(done);
   const std::uint64_t unpublished =
       state.last_seq - std::min(state.last_seq, status.published.value_or(state.last_seq));
   status.lag_messages = uncatalogued + unpublished;
   status.lag_seconds = 0;
   if (uncatalogued > 0) {
-    if (const auto oldest = jetstream.get_message(ingest.config.name, done + 1)) {
+    if (const auto oldest = jetstream.get_message(ingest.config.name, ingest.next_behind(done))) {
       const std::int64_t waited_ns = Clock::system().unix_ns() - oldest->time_ns;
       status.lag_seconds = std::max(0.0, static_cast<double>(waited_ns) / 1e9);
     }

@@ -58,9 +58,7 @@ void FeedMonitor::measure(const nats::StreamInfo& ingest) {
   const FeedView before = health_.view();
   const std::int64_t now_ns = Clock::system().unix_ns();
   const std::uint64_t captured = std::max(ingest.last_seq, before.ingest_seq);
-  // What somebody purged unread does not wait; the next message makes it a gap.
-  const std::uint64_t lag =
-      captured - std::min(captured, std::max(before.ingest_seq, ingest.first_seq - 1));
+  const std::uint64_t lag = ingest.waiting_behind(before.ingest_seq);
   const std::uint64_t unpublished =
       before.last_seq - std::min(before.last_seq, before.published_seq);
 
@@ -109,7 +107,7 @@ void FeedMonitor::measure(const nats::StreamInfo& ingest) {
 // Progress does not tell: a controller that catches up makes much of it, and may be hours behind.
 double FeedMonitor::oldest_waits_seconds(const nats::StreamInfo& ingest,
                                          std::uint64_t checkpoint_seq) {
-  const std::uint64_t oldest = std::max(checkpoint_seq + 1, ingest.first_seq);
+  const std::uint64_t oldest = ingest.next_behind(checkpoint_seq);
   if (const auto message = jetstream_.get_message(feed_.ingest_stream(), oldest)) {
     const std::int64_t waited_ns = Clock::system().unix_ns() - message->time_ns;
     return std::max(0.0, static_cast<double>(waited_ns) * 1e-9);

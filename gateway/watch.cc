@@ -194,8 +194,7 @@ void Watch::look_at_streams(const Feed& feed, std::uint64_t stream_seq, FeedStat
   };
   if (const auto ingest = jetstream.stream_info(feed.config.ingest_stream())) {
     status.captured = static_cast<std::int64_t>(ingest->last_seq);
-    // Without what somebody purged unread.
-    status.waiting = difference(ingest->last_seq, std::max(stream_seq, ingest->first_seq - 1));
+    status.waiting = static_cast<std::int64_t>(ingest->waiting_behind(stream_seq));
   }
   if (const auto published = jetstream.stream_info(feed.config.feed_stream())) {
     status.published = static_cast<std::int64_t>(published->last_seq);

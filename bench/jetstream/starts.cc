@@ -30,7 +30,8 @@ class Server {
       if (SteadyClock::now() - began_ > kStartPatience || !process_.running()) {
         throw std::runtime_error("the server does not start again");
       }
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));  // between two looks
+      // Between two looks; what is measured is too short for those of eventually().
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
   }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -39,6 +40,14 @@ struct StreamInfo {
   std::uint64_t first_seq = 0;  // of an empty stream: last_seq + 1
   std::uint64_t last_seq = 0;
   std::int64_t last_time_ns = 0;
+
+  /// Where somebody who has read up to `seq` goes on: what was purged unread does not wait for him.
+  std::uint64_t next_behind(std::uint64_t seq) const { return std::max(seq + 1, first_seq); }
+  /// How many sequences wait for him.
+  std::uint64_t waiting_behind(std::uint64_t seq) const {
+    const std::uint64_t next = next_behind(seq);
+    return last_seq < next ? 0 : last_seq - next + 1;
+  }
 };
 
 /// A message read out of a stream by sequence.

@@ -18,7 +18,6 @@
 #include "tests/integration/broker/broker_fixture.h"
 #include "tests/integration/broker/raw_client.h"
 #include "tests/support/process.h"
-#include "tests/support/sanitized.h"
 
 namespace feedvault::broker::testing {
 namespace {
@@ -400,24 +399,23 @@ TEST_F(Overload, AdministrationOnAStuckDiskHoldsUpNobodyElse) {
 }
 
 TEST_F(Overload, RequestsThatAStuckDiskKeepsWaitingAreBounded) {
-  if (feedvault::testing::kSanitized) {
-    GTEST_SKIP() << "ten thousand creations take a sanitizer a minute";
-  }
   const std::string stream = R"({"name":"S","subjects":["s.*"]})";
   constexpr std::size_t kMost = jetstream::Api::kChangesMax;
   troubles_.stuck = true;
-  std::string text;
-  for (std::size_t i = 0; i <= kMost; ++i) {
-    text += fmt::format("PUB $JS.API.STREAM.CREATE.S answers {}\r\n{}\r\n", stream.size(), stream);
+  std::string text =
+      fmt::format("PUB $JS.API.STREAM.CREATE.S answers {}\r\n{}\r\n", stream.size(), stream);
+  for (std::size_t i = 0; i < kMost; ++i) {  // cheap ones, when they are done at last
+    text += "PUB $JS.API.CONSUMER.DELETE.S.none answers 0\r\n\r\n";
   }
   auto admin = connect("SUB answers 1\r\n");
   Answers answers(*admin);
   admin->send(text);
   EXPECT_NE(answers.next().find(R"("err_code":10023)"), std::string::npos) << "the last one";
   troubles_.let_go();
-  for (std::size_t i = 0; i < kMost; ++i) {
+  EXPECT_NE(answers.next().find(R"("did_create":true)"), std::string::npos);
+  for (std::size_t i = 1; i < kMost; ++i) {
     const std::string answer = answers.next();
-    ASSERT_NE(answer.find(R"("did_create":true)"), std::string::npos) << answer;
+    ASSERT_NE(answer.find("consumer not found"), std::string::npos) << answer;
   }
   EXPECT_NE(ask("s.x", "stored").find(R"("seq":1)"), std::string::npos);
 }
