@@ -24,10 +24,12 @@ inline constexpr std::uint8_t kCeilingFeed = 250;
 Result<double> measure_insert_ceiling(const MysqlConfig& config, const CeilingOptions& options);
 
 /// The time that a single-row INSERT into Messages and its durable commit take, `count` times:
-/// microseconds, ascending.
+/// microseconds, ascending. `rate`: commits begun a second, as messages of a quiet feed come; 0:
+/// one right behind the other, when no processor ever sleeps.
 Result<std::vector<double>> measure_single_commit_latency(const MysqlConfig& config,
                                                           std::size_t count,
-                                                          std::size_t payload_bytes = 128);
+                                                          std::size_t payload_bytes = 128,
+                                                          std::uint32_t rate = 0);
 
 /// The value below which the given share of ascending `values` lies; 0 when there are none.
 double percentile(const std::vector<double>& ascending, double share);

@@ -1,6 +1,7 @@
 #include "cli/status_report.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "cli/controller_health.h"
 #include "client/nats/jetstream.h"
@@ -31,24 +32,32 @@ void measure_lag(nats::JetStream& jetstream,
   }
 }
 
-void ask_broker(const Config& config,
-                const std::map<std::uint8_t, storage::FeedSummary>& catalogue,
-                StatusReport& report) {
+/// Null, and a problem, when the broker does not answer.
+std::unique_ptr<nats::Connection> open_broker(const Config& config, StatusReport& report) {
   nats::ConnectionOptions options;
   options.name = "feedvault-status";
   auto connection = nats::Connection::open(config.nats, options);
   if (!connection) {
     report.problems.push_back("broker: " + connection.error().message());
-    return;
+    return nullptr;
   }
-  nats::JetStream jetstream(**connection, kApiTimeout);
+  return std::move(connection).value();
+}
+
+void ask_published(nats::JetStream& jetstream, StatusReport& report) {
   for (FeedStatus& status : report.feeds) {
-    const auto published = jetstream.stream_info(status.feed->feed_stream());
-    if (published) {
+    if (const auto published = jetstream.stream_info(status.feed->feed_stream())) {
       status.published = published->last_seq;
     } else {
       report.problems.push_back("broker: " + published.error().message());
     }
+  }
+}
+
+void ask_captured(nats::JetStream& jetstream,
+                  const std::map<std::uint8_t, storage::FeedSummary>& catalogue,
+                  StatusReport& report) {
+  for (FeedStatus& status : report.feeds) {
     const auto ingest = jetstream.stream_info(status.feed->ingest_stream());
     if (!ingest) {
       report.problems.push_back("broker: " + ingest.error().message());
@@ -135,6 +144,14 @@ StatusReport StatusReader::take() {
   for (const FeedConfig& feed : config_.feeds) {
     report.feeds.emplace_back().feed = &feed;
   }
+  // Against the flow: what is seen later is further, so a running feed never shows more published
+  // than catalogued, or more catalogued than captured.
+  const auto broker = open_broker(config_, report);
+  std::optional<nats::JetStream> jetstream;
+  if (broker != nullptr) {
+    jetstream.emplace(*broker, kApiTimeout);
+    ask_published(*jetstream, report);
+  }
   auto now = look();
   if (now.has_value()) {
     show_catalogue(*now, report);
@@ -143,7 +160,9 @@ StatusReport StatusReader::take() {
     report.problems.push_back("database: " + now.error().message());
     before_.reset();
   }
-  ask_broker(config_, before_.has_value() ? before_->feeds : Summaries(), report);
+  if (jetstream.has_value()) {
+    ask_captured(*jetstream, before_.has_value() ? before_->feeds : Summaries(), report);
+  }
   ask_controller(config_, report);
   return report;
 }

@@ -90,6 +90,9 @@ void Watch::run() {
 }
 
 Status Watch::look() {
+  // Against the flow, published, catalogued, captured: what is seen later is further, so a running
+  // feed never shows more published than catalogued, or more catalogued than captured.
+  const std::map<std::string, std::uint64_t> published = published_positions();
   ASSIGN_OR_RETURN(const auto summaries, catalogue_->feeds());
   for (const auto& feed : feeds_.all()) {
     FeedStatus status;
@@ -111,7 +114,12 @@ Status Watch::look() {
       status.last_timestamp_us = last.empty() ? 0 : last.front().timestamp_us;
     }
     status.rate = rate_of(feed->name(), status.last_seq);
-    look_at_streams(*feed, stream_seq, status);
+    if (const auto found = published.find(feed->name()); found != published.end()) {
+      status.published = static_cast<std::int64_t>(found->second);
+      status.unpublished = static_cast<std::int64_t>(
+          status.last_seq - std::min<std::uint64_t>(status.last_seq, found->second));
+    }
+    look_at_ingest(*feed, stream_seq, status);
     judge_flow(feed->name(), stream_seq, status);
     gauges_[feed->name()].last_seq.set(status.last_seq);
     gauges_[feed->name()].rate.set(status.rate);
@@ -184,21 +192,28 @@ void Watch::judge_flow(const std::string& feed, std::uint64_t stream_seq, FeedSt
   }
 }
 
-void Watch::look_at_streams(const Feed& feed, std::uint64_t stream_seq, FeedStatus& status) {
+std::map<std::string, std::uint64_t> Watch::published_positions() {
+  std::map<std::string, std::uint64_t> positions;
+  if (!broker_.connected()) {
+    return positions;
+  }
+  nats::JetStream jetstream(broker_, kStreamInfoTimeout);
+  for (const auto& feed : feeds_.all()) {
+    if (const auto stream = jetstream.stream_info(feed->config.feed_stream())) {
+      positions[feed->name()] = stream->last_seq;
+    }
+  }
+  return positions;
+}
+
+void Watch::look_at_ingest(const Feed& feed, std::uint64_t stream_seq, FeedStatus& status) {
   if (!broker_.connected()) {
     return;
   }
   nats::JetStream jetstream(broker_, kStreamInfoTimeout);
-  const auto difference = [](std::uint64_t more, std::uint64_t less) {
-    return static_cast<std::int64_t>(more > less ? more - less : 0);
-  };
   if (const auto ingest = jetstream.stream_info(feed.config.ingest_stream())) {
     status.captured = static_cast<std::int64_t>(ingest->last_seq);
     status.waiting = static_cast<std::int64_t>(ingest->waiting_behind(stream_seq));
-  }
-  if (const auto published = jetstream.stream_info(feed.config.feed_stream())) {
-    status.published = static_cast<std::int64_t>(published->last_seq);
-    status.unpublished = difference(status.last_seq, published->last_seq);
   }
 }
 

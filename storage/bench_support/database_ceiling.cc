@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "storage/session.h"
 #include "storage/sql_text.h"
@@ -109,13 +110,19 @@ Result<double> measure_insert_ceiling(const MysqlConfig& config, const CeilingOp
 
 Result<std::vector<double>> measure_single_commit_latency(const MysqlConfig& config,
                                                           std::size_t count,
-                                                          std::size_t payload_bytes) {
+                                                          std::size_t payload_bytes,
+                                                          std::uint32_t rate) {
   BareWriter writer(1, payload_bytes);
   RETURN_IF_ERROR(writer.open(config));
   RETURN_IF_ERROR(writer.write());
   std::vector<double> microseconds;
   microseconds.reserve(count);
+  const auto first = Clock::now();
   for (std::size_t i = 0; i < count; ++i) {
+    if (rate != 0) {
+      // The sleep is what is asked for: commits that begin at a rate.
+      std::this_thread::sleep_until(first + std::chrono::nanoseconds(1'000'000'000 * i / rate));
+    }
     const auto begin = Clock::now();
     RETURN_IF_ERROR(writer.write());
     microseconds.push_back(seconds_since(begin) * 1e6);

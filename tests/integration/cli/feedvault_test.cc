@@ -1,6 +1,9 @@
 // `feedvault status` and `feedvault quarantine` against a whole system: broker, database,
 // controller.
 
+#include <string>
+#include <thread>
+
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -119,6 +122,21 @@ TEST_F(FeedvaultTest, StatusCountsAndQuarantineIsListedShownExportedAndRequeued)
       },
       30s))
       << feedvault({"quarantine", "list"}).output;
+}
+
+TEST_F(FeedvaultTest, StatusOfARunningFeedNeverShowsMorePublishedThanCataloguedThanCaptured) {
+  const std::jthread producer([&](const std::stop_token& stop) {
+    for (int i = 0; !stop.stop_requested(); ++i) {
+      publish(event_titled("game " + std::to_string(i)));
+    }
+  });
+  // The first may find a feed that has not begun.
+  ASSERT_TRUE(eventually([&] { return events_status().at("published") > 0; }, 30s));
+  for (int i = 0; i < 3; ++i) {
+    const json status = events_status();
+    EXPECT_LE(status.at("published"), status.at("catalogued")) << status;
+    EXPECT_LE(status.at("catalogued"), status.at("captured")) << status;
+  }
 }
 
 TEST_F(FeedvaultTest, StatusNamesWhatIsAwayAndExitsWithOne) {
