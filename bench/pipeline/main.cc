@@ -58,6 +58,11 @@ int main(int argc, char** argv) try {
       ->check(CLI::IsMember({"all", "throughput", "latency", "backlog"}));
   std::string broker;
   app.add_option("--broker", broker, "feedvault-broker (the default), nats-server, or a program");
+  std::string sync;
+  app.add_option("--sync",
+                 sync,
+                 "When the broker syncs: always (feedvault-broker's default), or a time; 2m is "
+                 "nats-server's default");
   app.add_option("--messages", scenario.throughput_messages, "Messages of the throughput runs");
   app.add_option("--rate", scenario.latency_rate, "Messages a second of the latency run")
       ->check(CLI::Range(1, 100'000));
@@ -89,9 +94,12 @@ int main(int argc, char** argv) try {
   if (subscribe->parsed()) {
     return run_subscriber(subscriber);
   }
+  // What starts brokers for tests and for us reads them there. No thread runs yet.
   if (!broker.empty()) {
-    // What starts brokers for tests and for us reads it there. No thread runs yet.
     ::setenv("FEEDVAULT_TEST_BROKER", broker.c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
+  }
+  if (!sync.empty()) {
+    ::setenv("FEEDVAULT_TEST_BROKER_SYNC", sync.c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
   }
   if (slow_sync_us > 0) {
     slow_down_syncs(slow_sync_us);

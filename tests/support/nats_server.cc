@@ -20,6 +20,12 @@ std::string program() {
   return name == "feedvault-broker" ? built_program(name) : name;
 }
 
+std::string sync_setting() {
+  const char* chosen = std::getenv("FEEDVAULT_TEST_BROKER_SYNC");
+  return chosen != nullptr && *chosen != '\0' ? ", sync_interval: \"" + std::string(chosen) + "\""
+                                              : "";
+}
+
 bool healthy(std::uint16_t port) {
   return http_get(port, "/healthz", std::chrono::seconds(2)).status == 200;
 }
@@ -45,7 +51,7 @@ void NatsServer::start() {
     out << "listen: \"127.0.0.1:" << port_ << "\"\n"
         << "http: \"127.0.0.1:" << monitor_port_ << "\"\n"
         << extra_ << "\n"
-        << "jetstream { store_dir: \"" << folder_.file("store") << "\" }\n";
+        << "jetstream { store_dir: \"" << folder_.file("store") << "\"" << sync_setting() << " }\n";
   }
   Process::Options options;
   options.command = {program(), "-c", config_file};

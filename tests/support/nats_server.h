@@ -12,8 +12,9 @@ namespace feedvault::testing {
 /// A broker with streams of the test's own: on free ports of loopback, its streams in a temporary
 /// folder that survives restarts and goes with this object. FEEDVAULT_TEST_BROKER chooses the
 /// program: "feedvault-broker", the one of this build (the default), "nats-server" of PATH, or a
-/// path. Constructor and start() return when it answers; they throw std::runtime_error, with its
-/// log, when it does not.
+/// path. FEEDVAULT_TEST_BROKER_SYNC is its sync_interval: "always", or a time ("2m"); the program's
+/// default otherwise. Constructor and start() return when it answers; they throw
+/// std::runtime_error, with its log, when it does not.
 class NatsServer {
  public:
   /// `extra` is appended to the configuration ("max_payload: 8MB").
