@@ -67,7 +67,8 @@ struct JetStreamSnapshot {
   std::uint64_t set_aside = 0;       // messages that wait for room, now
   std::uint64_t inbox_bytes = 0;     // what waits for the streams' loop, now
   std::uint64_t failed_streams = 0;  // stopped by an error of the disk
-  std::uint64_t unusable = 0;        // streams and consumers whose files cannot be read
+  std::uint64_t failed_consumers = 0;
+  std::uint64_t unusable = 0;  // streams and consumers whose files cannot be read
 };
 
 struct ServerSnapshot {

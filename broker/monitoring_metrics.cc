@@ -72,6 +72,8 @@ void add_streams(Metrics& m, const ServerSnapshot& server) {
   m.gauge("set_aside_messages", "Messages that wait until their stream has room.", shot.set_aside);
   m.gauge("stream_inbox_bytes", "What waits for the streams' loop.", shot.inbox_bytes);
   m.gauge("failed_streams", "Streams that an error of the disk stopped.", shot.failed_streams);
+  m.gauge(
+      "failed_consumers", "Consumers that an error of the disk stopped.", shot.failed_consumers);
   std::error_code error;
   if (const auto disk = std::filesystem::space(shot.store_dir, error); !error) {
     m.gauge("store_free_bytes", "Room left on the streams' disk.", disk.available);

@@ -199,6 +199,9 @@ std::string Server::health_problem(bool streams) {
   if (shot.failed_streams > 0) {
     return "a stream was stopped by an error of its disk";
   }
+  if (shot.failed_consumers > 0) {
+    return "a consumer was stopped by an error of its disk";
+  }
   return shot.unusable > 0 ? "a stream's or consumer's file cannot be read; the log names it" : "";
 }
 

@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "broker/jetstream/advisories.h"
 #include "broker/jetstream/pull_json.h"
+#include "broker/jetstream/service_log.h"
 #include "broker/monitoring.h"
 #include "broker/streams/ack_payload.h"
 #include "broker/streams/ack_subject.h"
@@ -42,43 +43,6 @@ std::string random_text() {
   std::uint64_t number = 0;
   fill_random(&number, sizeof number);
   return fmt::format("{:016X}", number);
-}
-
-void log_recovery(const Stream& stream) {
-  const store::RecoveryReport& report = stream.recovery();
-  for (const store::Damage& damage : report.damage) {
-    logger("streams")->error(
-        "damaged stream={} file={} offset={} first_seq={} last_seq={} what=\"{}\"",
-        stream.name(),
-        damage.file,
-        damage.offset,
-        damage.first_seq,
-        damage.last_seq,
-        damage.what);
-  }
-  if (report.cut_bytes > 0) {
-    logger("streams")->info(
-        "unfinished write cut off stream={} bytes={}", stream.name(), report.cut_bytes);
-  }
-}
-
-void log_consumers(Stream& stream) {
-  const streams::ConsumerSet& consumers = streams::consumers_of(stream);
-  for (const streams::ConsumerSet::Unusable& each : consumers.unusable()) {
-    logger("streams")->error(
-        "unusable consumer stream={} file={} error=\"{}\"; left as it is: restore the file from a "
-        "backup, or move it away and create the consumer again (messages will come again)",
-        stream.name(),
-        each.path,
-        each.why.message());
-  }
-  for (const std::string& name : consumers.damaged()) {
-    logger("streams")->error(
-        "damaged consumer stream={} consumer={}; its newest changes are unreadable, so messages "
-        "will come again",
-        stream.name(),
-        name);
-  }
 }
 
 }  // namespace
@@ -424,6 +388,7 @@ void Service::settle(Served& entry) {
     begin_sync(entry);
     begin_compaction(entry);
   }
+  log_failures(*entry.stream, entry.told_failure);
   schedule(entry);
 }
 
@@ -451,15 +416,11 @@ void Service::end_sync(Served& entry) {
   job->finished = true;
   if (job->stream != nullptr) {
     job->stream->end_commit(job->result);
-    if (const Status failure = job->stream->failure(); !failure.ok()) {
-      logger("streams")->error("stream stopped stream={} error=\"{}\"; what waits is refused",
-                               job->stream->name(),
-                               failure.message());
-    }
   }
   if (job->consumers) {
     streams::consumers_of(*entry.stream).end_sync(*job->consumers);
   }
+  log_failures(*entry.stream, entry.told_failure);
 }
 
 void Service::synced(const std::shared_ptr<SyncJob>& job) {
@@ -484,6 +445,7 @@ void Service::begin_compaction(Served& entry) {
           [this, &entry] {
             compacting_ = entry.compacting = false;
             entry.stream->end_compaction();
+            log_failures(*entry.stream, entry.told_failure);
             for (const auto& [stream, each] : served_) {
               touch(*each);  // it may be another one's turn
             }
@@ -645,6 +607,7 @@ JetStreamSnapshot Service::snapshot() const {
     shot.set_aside += entry->set_aside.size();
     shot.failed_streams += stream->failure().ok() ? 0U : 1U;
     shot.unusable += streams::consumers_of(*stream).unusable().size();
+    shot.failed_consumers += streams::consumers_of(*stream).failed_count();
   }
   return shot;
 }

@@ -89,6 +89,7 @@ class Service final : public StreamHandler, public streams::Output, public ApiHo
     std::map<std::uint64_t, Sender> held;  // who published them, by connection
     std::shared_ptr<SyncJob> syncing;
     bool compacting = false;
+    bool told_failure = false;      // the log has it
     std::function<void()> retired;  // it is about to be removed: called when all is back
     SteadyTime deadline = SteadyTime::max();
     bool touched = false;

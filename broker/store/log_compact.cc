@@ -150,11 +150,14 @@ std::shared_ptr<CompactionJob> LogCore::begin_compaction() {
   return made;
 }
 
-/// Copies what is alive into a new file, which takes the old one's name.
+/// Copies what is alive into a new file, which takes the old one's name. A failed sync stops the
+/// log, as everywhere: which of the two files has the name after a power cut is not known then, and
+/// what is overwritten later would be so in the wrong one perhaps.
 void LogCore::run_compaction(CompactionJob& work) {
   const std::string path = dir_ + '/' + work.name;
+  const auto or_stop = [this](const Status& synced) { return synced.ok() ? synced : stop(synced); };
   const auto make = [&]() -> Status {
-    ASSIGN_OR_RETURN(work.target, create_segment(fs_, dir_, work.name + ".new", work.header));
+    ASSIGN_OR_RETURN(work.target, begin_segment(fs_, dir_, work.name + ".new", work.header));
     SegmentFile& target = *work.target;
     ASSIGN_OR_RETURN(work.footer.removals, needed_removals(*work.segment));
     RETURN_IF_ERROR(copy_messages(work));
@@ -162,18 +165,18 @@ void LogCore::run_compaction(CompactionJob& work) {
     const std::string bytes = encode_footer(work.footer, work.end_offset, target.seed);
     work.file_bytes = work.end_offset + bytes.size();
     RETURN_IF_ERROR(target.file->write_at(work.end_offset, bytes));
-    RETURN_IF_ERROR(target.file->sync());
+    RETURN_IF_ERROR(or_stop(target.file->sync()));
     // Removals were left out because their messages' files had been given up: those go first.
     RETURN_IF_ERROR(remove_dead_files());
     FAILPOINT("store.compact");
     RETURN_IF_ERROR(fs_.rename(path + ".new", path));
-    RETURN_IF_ERROR(fs_.sync_dir(dir_));
+    RETURN_IF_ERROR(or_stop(fs_.sync_dir(dir_)));
     target.name = work.name;
     return {};
   };
   work.result = make();
   if (!work.result.ok()) {
-    // The log is what it was; whichever file has the name now holds the same messages.
+    // The log is what it was; after a power cut, whichever file has the name holds all messages.
     static_cast<void>(fs_.remove(path + ".new"));
   }
 }

@@ -192,6 +192,7 @@ class LogCore {
   Status write_buffer();
   Status note_removal(StreamSeq seq);
   Status write_removals();
+  Status write_some_removals();
   Status relieve_full_disk();
   Status reserve_numbers();
   Status reserve_room(std::uint64_t end);

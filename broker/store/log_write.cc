@@ -160,21 +160,34 @@ void LogCore::make_room(std::size_t bytes) {
   buffer_capacity_ = wanted;
 }
 
-/// Gathers the removal of `seq` with others into one record.
+/// Gathers the removal of `seq` with others into one record. A full disk is no reason not to remove
+/// it: then they wait for a flush that finds room.
 Status LogCore::note_removal(StreamSeq seq) {
-  if (pending_removals_.size() >= kRemovalsMax) {
-    RETURN_IF_ERROR(write_removals());
+  if (!pending_removals_.empty() && pending_removals_.size() % kRemovalsMax == 0) {
+    Status status = write_removals();
+    if (!status.ok() && status.code() != StatusCode::kExhausted) {
+      return status;
+    }
   }
   pending_removals_.push_back(seq);
   return {};
 }
 
-/// Moves the pending removals into the buffer, behind every message appended so far.
+/// Moves the pending removals into the buffer, behind every message appended so far. They are one
+/// batch, also when they fill several records, of which the disk may take some for now.
 Status LogCore::write_removals() {
-  if (pending_removals_.empty()) {
-    return {};
+  const bool any = !pending_removals_.empty();
+  while (!pending_removals_.empty()) {
+    RETURN_IF_ERROR(write_some_removals());
   }
-  const std::size_t body = pending_removals_.size() * sizeof(StreamSeq);
+  batch_ += any ? 1U : 0U;
+  return {};
+}
+
+Status LogCore::write_some_removals() {
+  const std::size_t count = std::min(pending_removals_.size(), kRemovalsMax);
+  const StreamSeq* const removals = pending_removals_.data() + pending_removals_.size() - count;
+  const std::size_t body = count * sizeof(StreamSeq);
   const std::size_t size = record_bytes(body);
   std::size_t used = 0;
   {
@@ -190,7 +203,7 @@ Status LogCore::write_removals() {
   const std::uint32_t seed = flushed_.file->seed;
   char* const out = buffer_.get() + used;
   char* const out_body = out + kRecordHeaderBytes;
-  std::memcpy(out_body, pending_removals_.data(), body);
+  std::memcpy(out_body, removals, body);
   std::memset(out_body + body, 0, size - kRecordHeaderBytes - body);
   RecordHeader header;
   header.type = RecordType::kRemovals;
@@ -201,14 +214,13 @@ Status LogCore::write_removals() {
   buffered_ = used + size;
   Segment& active = index_.active();
   active.end_offset += size;
-  for (const StreamSeq seq : pending_removals_) {
-    if (seq < active.base_seq) {
-      active.removals.push_back(seq);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (removals[i] < active.base_seq) {
+      active.removals.push_back(removals[i]);
     }
   }
   active.removals_count = active.removals.size();
-  pending_removals_.clear();
-  ++batch_;
+  pending_removals_.resize(pending_removals_.size() - count);
   return {};
 }
 

@@ -152,26 +152,36 @@ class Collector final : public RecordSink {
 
 }  // namespace
 
-Result<std::shared_ptr<SegmentFile>> create_segment(FileSystem& fs,
-                                                    const std::string& dir,
-                                                    const std::string& name,
-                                                    const SegmentHeader& header) {
+Result<std::shared_ptr<SegmentFile>> begin_segment(FileSystem& fs,
+                                                   const std::string& dir,
+                                                   const std::string& name,
+                                                   const SegmentHeader& header) {
   const std::string path = dir + '/' + name;
   auto segment = std::make_shared<SegmentFile>();
   ASSIGN_OR_RETURN(segment->file, fs.create(path));
   segment->header = header;
   segment->seed = checksum_seed(header.salt);
   segment->name = name;
-  Status status = segment->file->write_at(0, encode_segment_header(header));
-  if (status.ok()) {
-    // Header and name are on disk before the first record can count as durable.
-    status = segment->file->sync();
+  if (const Status status = segment->file->write_at(0, encode_segment_header(header));
+      !status.ok()) {
+    static_cast<void>(fs.remove(path));
+    return status;
   }
+  return segment;
+}
+
+Result<std::shared_ptr<SegmentFile>> create_segment(FileSystem& fs,
+                                                    const std::string& dir,
+                                                    const std::string& name,
+                                                    const SegmentHeader& header) {
+  ASSIGN_OR_RETURN(auto segment, begin_segment(fs, dir, name, header));
+  // Header and name are on disk before the first record can count as durable.
+  Status status = segment->file->sync();
   if (status.ok()) {
     status = fs.sync_dir(dir);
   }
   if (!status.ok()) {
-    static_cast<void>(fs.remove(path));
+    static_cast<void>(fs.remove(dir + '/' + name));
     return status;
   }
   return segment;

@@ -14,7 +14,12 @@
 
 namespace feedvault::broker::store {
 
-/// Makes an empty segment that is durable with its name.
+/// Makes an empty segment of which nothing is durable yet.
+Result<std::shared_ptr<SegmentFile>> begin_segment(FileSystem& fs,
+                                                   const std::string& dir,
+                                                   const std::string& name,
+                                                   const SegmentHeader& header);
+/// The same, durable with its name.
 Result<std::shared_ptr<SegmentFile>> create_segment(FileSystem& fs,
                                                     const std::string& dir,
                                                     const std::string& name,

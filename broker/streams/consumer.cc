@@ -371,6 +371,9 @@ void Consumer::give(const Answer& to) {
 /// Acknowledgements are not answered any more.
 void Consumer::fail(const Status& cause) {
   failure_ = cause;
+  if (watch_ != nullptr) {
+    watch_->failed(*this);
+  }
   std::vector<Answer> waiting = std::exchange(unsynced_answers_, {});
   std::ranges::move(unflushed_answers_, std::back_inserter(waiting));
   unflushed_answers_.clear();

@@ -46,6 +46,8 @@ class ConsumerWatch {
   virtual void touched(Consumer& consumer) = 0;
   /// Those to whom it delivers have enough pending. Told again only after on_receivers_ready().
   virtual void awaits_receivers(Consumer& consumer) = 0;
+  /// Its failure() is not ok from now on.
+  virtual void failed(Consumer& consumer) = 0;
 };
 
 /// One consumer of a stream: decides which message goes to whom and when, and keeps account of what

@@ -367,6 +367,11 @@ void ConsumerSet::flush(const std::vector<Consumer*>& consumers) {
   }
 }
 
+std::size_t ConsumerSet::failed_count() const {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      consumers_, [](const auto& each) { return !each.second->failure().ok(); }));
+}
+
 bool ConsumerSet::wants_sync() const {
   if (!removals_.empty()) {
     return true;

@@ -131,6 +131,15 @@ class ConsumerSet final : public StreamConsumers, private ConsumerWatch {
   /// Consumers whose file held an older state than the last one.
   const std::vector<std::string>& damaged() const { return damaged_; }
 
+  /// Consumers whose state could not be written in this run, by what went wrong. Each is told once.
+  struct Failed {
+    std::string consumer;
+    Status why;
+  };
+  std::vector<Failed> take_failed() { return std::exchange(untold_failed_, {}); }
+  /// How many there are.
+  std::size_t failed_count() const;
+
   // StreamConsumers
   std::size_t count() const override { return consumers_.size(); }
   void on_visible() override;
@@ -148,6 +157,9 @@ class ConsumerSet final : public StreamConsumers, private ConsumerWatch {
   explicit ConsumerSet(Stream& stream) : stream_(stream) {}
   void touched(Consumer& consumer) override { touched_.push_back(&consumer); }
   void awaits_receivers(Consumer& consumer) override { awaiting_.push_back(&consumer); }
+  void failed(Consumer& consumer) override {
+    untold_failed_.push_back({consumer.name(), consumer.failure()});
+  }
   void settle() const;
   void flush(const std::vector<Consumer*>& consumers);
   Consumer& insert(std::unique_ptr<Consumer> consumer);
@@ -174,6 +186,7 @@ class ConsumerSet final : public StreamConsumers, private ConsumerWatch {
   bool creating_ = false;
   std::vector<Unusable> unusable_;
   std::vector<std::string> damaged_;
+  std::vector<Failed> untold_failed_;
 };
 
 /// The stream was made with ConsumerSet::open.

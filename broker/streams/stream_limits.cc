@@ -280,11 +280,11 @@ std::optional<ApiError> Stream::Impl::delete_message(StreamSeq seq, bool erase) 
   if (status.code() == StatusCode::kNotFound) {
     return make_error(errors::kMessageDeleteFailed, "no message found");
   }
-  removed(seq, seq);
-  if (!status.ok() && status.code() != StatusCode::kExhausted) {
+  if (!status.ok()) {
     fail(status);
     return make_error(errors::kMessageDeleteFailed, "the stream's disk has failed");
   }
+  removed(seq, seq);
   return std::nullopt;
 }
 

@@ -30,6 +30,7 @@ struct DiskTroubles {
   std::atomic<bool> full{false};
   std::atomic<std::int64_t> bytes_per_second{0};  // 0: as fast as it is
   std::atomic<std::int64_t> sync_ms{0};           // more
+  std::atomic<bool> broken{false};                // syncs fail
   std::atomic<bool> stuck{false};                 // syncs do not come back
   std::atomic<bool> copies_stuck{false};          // nor do writes to new files
   std::atomic<int> waiting{0};                    // ... for either
@@ -107,6 +108,9 @@ class TroubledFileSystem final : public store::FileSystem {
     Status sync() override {
       troubles_.wait(troubles_.stuck);
       std::this_thread::sleep_for(std::chrono::milliseconds(troubles_.sync_ms));  // likewise
+      if (troubles_.broken) {
+        return io_error("fdatasync: Input/output error");
+      }
       return file_->sync();
     }
 
@@ -299,6 +303,32 @@ TEST_F(Overload, AFullDiskHoldsPlainPublishersAndTellsOthers) {
   const auto last = ask_json("$JS.API.STREAM.MSG.GET.S", fmt::format(R"({{"seq":{}}})", kMessages));
   EXPECT_EQ(last["message"]["data"].get<std::string>().substr(0, 8), "MDI5OTl4");  // 02999x
   EXPECT_EQ(snapshot().set_aside, 0U);
+}
+
+TEST_F(Overload, WhatAnErrorOfTheDiskStoppedIsTold) {
+  add_stream();
+  ASSERT_EQ(ask("s.a", "x"), R"({"stream":"S", "seq":1})");
+  ask("$JS.API.CONSUMER.DURABLE.CREATE.S.C",
+      R"({"stream_name":"S","config":{"durable_name":"C","ack_policy":"explicit"}})");
+  auto reader = connect("SUB in 1\r\n");
+  reader->send("PUB $JS.API.CONSUMER.MSG.NEXT.S.C in 1\r\n1\r\n");
+  const std::string got = reader->receive_until("x\r\n");
+  const std::size_t ack_at = got.find("$JS.ACK.");
+  ASSERT_NE(ack_at, std::string::npos) << got;
+  EXPECT_EQ(broker_->server().health_problem(true), "");
+
+  troubles_.broken = true;
+  reader->send(
+      fmt::format("PUB {} in 4\r\n+ACK\r\n", got.substr(ack_at, got.find(' ', ack_at) - ack_at)));
+  EXPECT_TRUE(eventually([&] { return snapshot().failed_consumers == 1; }));
+  EXPECT_EQ(snapshot().failed_streams, 0U);
+  EXPECT_EQ(broker_->server().health_problem(true),
+            "a consumer was stopped by an error of its disk");
+
+  EXPECT_NE(ask("s.a", "y").find("10077"), std::string::npos);
+  EXPECT_EQ(snapshot().failed_streams, 1U);
+  EXPECT_EQ(broker_->server().health_problem(true), "a stream was stopped by an error of its disk");
+  EXPECT_TRUE(ask_json("$JS.API.STREAM.MSG.GET.S", R"({"seq":1})").contains("message"));
 }
 
 TEST_F(Overload, WhatAFullStreamRefusesIsToldToPlainPublishers) {

@@ -43,6 +43,21 @@ class LogFault : public ::testing::Test {
     return seq.has_value() ? *seq : 0;
   }
 
+  /// All that is there then; some segments are worth a compaction.
+  ModelMessages with_mostly_dead_segments() {
+    const StreamSeq first = must_append("confirmed");
+    for (int i = 0; i < 60; ++i) {
+      must_append(std::string(300, 'x'));
+    }
+    for (StreamSeq seq = first + 1; seq <= first + 40; ++seq) {
+      if (seq % 5 != 0) {
+        EXPECT_OK(log_->remove(seq));
+      }
+    }
+    EXPECT_OK(log_->sync());
+    return read_all(*log_);
+  }
+
   /// Stopped: the same error for every change from now on, and reads go on.
   void expect_stopped(const Status& cause) {
     ASSERT_EQ(cause.code(), StatusCode::kIo) << show(cause);
@@ -60,7 +75,7 @@ class LogFault : public ::testing::Test {
     EXPECT_EQ(log_->compact().status(), cause);
     EXPECT_EQ(log_->close(), cause);
     ReadBuffer buffer;
-    const auto first = log_->read(1, buffer);
+    const auto first = log_->read(log_->state().first_seq, buffer);
     ASSERT_TRUE(first.has_value()) << show(first.error());
     EXPECT_EQ(first->payload, "confirmed");
   }
@@ -168,17 +183,8 @@ TEST_F(LogFault, AFailedReadIsToldAndPasses) {
 }
 
 TEST_F(LogFault, ACompactionThatFailsChangesNothing) {
-  for (int i = 0; i < 60; ++i) {
-    must_append(std::string(300, 'x'));
-  }
-  for (StreamSeq seq = 1; seq <= 40; ++seq) {
-    if (seq % 5 != 0) {
-      ASSERT_OK(log_->remove(seq));
-    }
-  }
-  ASSERT_OK(log_->sync());
-  const ModelMessages before = read_all(*log_);
-  for (const Op op : {Op::kCreate, Op::kWrite, Op::kRename, Op::kSync}) {
+  const ModelMessages before = with_mostly_dead_segments();
+  for (const Op op : {Op::kCreate, Op::kWrite, Op::kRename}) {
     fail_once(op, ".new");
     const auto done = log_->compact();
     ASSERT_FALSE(done.has_value());
@@ -191,6 +197,25 @@ TEST_F(LogFault, ACompactionThatFailsChangesNothing) {
   ASSERT_TRUE(done.has_value()) << show(done.error());
   EXPECT_LT(log_->disk_bytes(), bytes);
   EXPECT_TRUE(read_all(*log_) == before);
+}
+
+TEST_F(LogFault, ACompactionWhoseSyncFailsStopsTheLog) {
+  // The new file's, and the folder's that says which of the two has the name.
+  for (const auto& [op, name] : {std::pair(Op::kSync, ".new"), std::pair(Op::kSyncDir, "/s")}) {
+    const ModelMessages before = with_mostly_dead_segments();
+    fail_once(op, name);
+    expect_stopped(log_->compact().status());
+    EXPECT_TRUE(read_all(*log_) == before);
+    log_.reset();
+    fs_.set_fault(nullptr);
+    fs_.cut_now(PowerLossFileSystem::Mode::kKeepSome);
+    fs_.restart();
+    open();
+    EXPECT_TRUE(read_all(*log_) == before);
+    EXPECT_TRUE(log_->recovery().damage.empty());
+    ASSERT_TRUE(log_->purge_below(log_->last_seq() + 1).has_value());
+    ASSERT_OK(log_->sync());
+  }
 }
 
 TEST_F(LogFault, AFullDiskLosesNothingAndGoesOn) {
@@ -226,6 +251,34 @@ TEST_F(LogFault, AFullDiskLosesNothingAndGoesOn) {
   ModelMessages found = read_all(*log_);
   found.erase(last + 1);
   EXPECT_TRUE(found == messages);
+}
+
+TEST_F(LogFault, RemovalsWaitForRoomOnAFullDisk) {
+  fs_.set_reserves(false);
+  options_.segment_bytes = 1U << 20U;
+  open();
+  for (int i = 0; i < 4000; ++i) {
+    must_append("x");
+  }
+  const StreamSeq kept = must_append("kept");
+  ASSERT_OK(log_->sync());
+  fs_.set_capacity(0);
+  for (StreamSeq seq = 1; seq < kept; ++seq) {
+    ASSERT_OK(log_->remove(seq));
+  }
+  EXPECT_EQ(log_->sync().code(), StatusCode::kExhausted);
+  EXPECT_TRUE(log_->failure().ok());
+  EXPECT_EQ(read_all(*log_).size(), 1U);
+  fs_.set_capacity(~std::uint64_t{0});
+  ASSERT_OK(log_->sync());
+  log_.reset();
+  fs_.cut_now(PowerLossFileSystem::Mode::kForget);
+  fs_.restart();
+  open();
+  EXPECT_TRUE(log_->recovery().damage.empty());
+  const ModelMessages found = read_all(*log_);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found.begin()->first, kept);
 }
 
 TEST_F(LogFault, APurgeMakesRoomOnAFullDisk) {

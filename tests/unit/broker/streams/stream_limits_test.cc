@@ -414,6 +414,32 @@ TEST_F(StreamLimitsTest, WhereRoomCanBeReservedAFullDiskIsToldAtOnceAndUsesNoNum
             R"({"stream":"ORD", "seq":)" + std::to_string(stored + 1) + "}");
 }
 
+TEST_F(StreamLimitsTest, APurgeOfASubjectOnAFullDiskIsDoneWhenThereIsRoom) {
+  disk_.set_reserves(false);
+  options_.log.write_buffer_bytes = 1024;
+  create();
+  for (int i = 0; i < 3000; ++i) {
+    store("ord.a", "x");
+  }
+  store("ord.b", "kept");
+  stream_->commit();
+  disk_.set_capacity(0);
+  const auto purged = stream_->purge({"ord.a", 0, 0});
+  ASSERT_TRUE(purged.has_value()) << purged.error().description;
+  EXPECT_EQ(*purged, 3000U);
+  stream_->commit();
+  EXPECT_TRUE(stream_->failure().ok());
+  EXPECT_EQ(stream_->state().messages, 1U);
+  disk_.set_capacity(1U << 30U);
+  advance(seconds(1));
+  disk_.cut_now(testing::PowerLossFileSystem::Mode::kForget);
+  stream_.reset();
+  disk_.restart();
+  reopen();
+  EXPECT_EQ(stream_->state().messages, 1U);
+  EXPECT_EQ(payload_of(3001), "kept");
+}
+
 TEST_F(StreamLimitsTest, AFailedSyncEndsTheStreamAndAnswersWhoWaits) {
   create();
   fill(1);
