@@ -32,7 +32,12 @@ class ControllerImpl final : public Controller {
 
   Status load_feeds() {
     for (const FeedConfig& feed : config_.feeds) {
-      ASSIGN_OR_RETURN(auto schema, MessageSchema::load(feed.proto, feed.message));
+      auto loaded = MessageSchema::load(feed.proto, feed.message);
+      if (!loaded.has_value()) {
+        return loaded.error().with_context(config_.path + ": [[feed]] proto and message ('" +
+                                           feed.name + "')");
+      }
+      auto schema = std::move(loaded).value();
       feed_metrics_.push_back(std::make_unique<FeedMetrics>(metrics_, feed.name));
       pipelines_.push_back(
           std::make_unique<FeedPipeline>(config_, feed, std::move(schema), *feed_metrics_.back()));
@@ -41,10 +46,15 @@ class ControllerImpl final : public Controller {
   }
 
   Status start() override {
-    ASSIGN_OR_RETURN(http_,
-                     HttpServer::start(config_.controller.bind,
-                                       config_.controller.port,
-                                       [this](std::string_view path) { return answer(path); }));
+    auto http = HttpServer::start(config_.controller.bind,
+                                  config_.controller.port,
+                                  [this](std::string_view path) { return answer(path); });
+    if (!http.has_value()) {
+      return {http.error().code(),
+              config_.path + ": [controller] bind and port: " + http.error().message() +
+                  "; choose a free port there or in FEEDVAULT_CONTROLLER_PORT"};
+    }
+    http_ = std::move(http).value();
     logger("controller")
         ->info("started version={} config={} feeds={} http_port={}",
                kVersion,
@@ -134,8 +144,8 @@ class ControllerImpl final : public Controller {
 
   void set_fatal(const Status& status) {
     MutexLock lock(mutex_);
-    fatal_ = status;
-    starting_reason_ = status.message();
+    fatal_ = status.with_context(config_.path);
+    starting_reason_ = fatal_.message();
   }
 
   void set_starting_reason(std::string reason) {

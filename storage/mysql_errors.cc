@@ -12,7 +12,8 @@ struct Entry {
   std::string_view remedy;
 };
 
-constexpr std::string_view kCheckAccount = "check [mysql] user and password";
+constexpr std::string_view kCheckAccount =
+    "check [mysql] user and password, or schema_user and schema_password";
 constexpr std::string_view kCheckRights =
     "grant the account what it needs, or let the controller do so by giving it a schema_user";
 constexpr std::string_view kMigrate =

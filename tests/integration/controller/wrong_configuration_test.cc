@@ -59,26 +59,29 @@ TEST_F(WrongConfiguration, MissingProto) {
 
 TEST_F(WrongConfiguration, UnknownMessageType) {
   replace("message = \"event\"", "message = \"evnt\"");
-  expect_refused({"event.proto", "evnt", "event"});
+  expect_refused(
+      {"config.toml", "[[feed]]", "message", "event.proto", "evnt", "the file has: event"});
 }
 
 TEST_F(WrongConfiguration, ProtoWithASyntaxError) {
   ASSERT_TRUE(replace_file(installation_.folder() + "/proto/event.proto", "message event {").ok());
-  expect_refused({"event.proto"});
+  expect_refused({"config.toml", "[[feed]] proto", "event.proto"});
 }
 
 TEST_F(WrongConfiguration, WrongDatabasePassword) {
-  expect_refused({"mysql", "password"}, {{"FEEDVAULT_MYSQL_SCHEMA_PASSWORD", "wrong"}});
+  expect_refused({"config.toml", "[mysql]", "schema_password"},
+                 {{"FEEDVAULT_MYSQL_SCHEMA_PASSWORD", "wrong"}});
 }
 
 TEST_F(WrongConfiguration, WrongPasswordOfTheServiceUser) {
   installation_.start_ready("a");  // makes the schema
-  expect_refused({"mysql", "password"}, {{"FEEDVAULT_MYSQL_PASSWORD", "wrong"}});
+  expect_refused({"config.toml", "[mysql]", "password"}, {{"FEEDVAULT_MYSQL_PASSWORD", "wrong"}});
 }
 
 TEST_F(WrongConfiguration, PortInUse) {
   const std::string port = std::to_string(installation_.broker().monitor_port());
-  expect_refused({port, "in use"}, {{"FEEDVAULT_CONTROLLER_PORT", port}});
+  expect_refused({"config.toml", "[controller]", port, "in use", "FEEDVAULT_CONTROLLER_PORT"},
+                 {{"FEEDVAULT_CONTROLLER_PORT", port}});
 }
 
 TEST_F(WrongConfiguration, SchemaOfANewerVersion) {
