@@ -1,6 +1,7 @@
 #include "broker/store/format.h"
 
 #include <charconv>
+#include <type_traits>
 
 #include "broker/store/crc32c.h"
 
@@ -13,6 +14,8 @@ constexpr std::string_view kTrailerMagic = "FVTRAIL1";
 constexpr std::uint32_t kCompactedFlag = 1;
 constexpr std::size_t kFooterHeaderBytes = 72;
 constexpr std::size_t kIndexEntryBytes = 16;
+static_assert(sizeof(IndexEntry) == kIndexEntryBytes &&
+              std::is_trivially_copyable_v<IndexEntry>);  // in memory as on disk
 
 std::optional<SegmentHeader> parse_one(std::string_view in) {
   if (in.substr(0, 8) != kSegmentMagic || load<std::uint32_t>(in.data() + 8) != kFormatVersion ||
@@ -266,19 +269,18 @@ std::optional<SegmentFooter> parse_footer(std::string_view bytes,
       removals > in.left() / sizeof(StreamSeq) || subjects > in.left() / 2) {
     return std::nullopt;
   }
-  footer.entries.reserve(entries);
-  for (std::uint64_t i = 0; i < entries; ++i) {
-    IndexEntry entry;
-    entry.seq_delta = in.take<std::uint32_t>();
-    entry.offset8 = in.take<std::uint32_t>();
-    entry.size_flags = in.take<std::uint32_t>();
-    entry.subject = in.take<std::uint32_t>();
+  footer.entries.resize(entries);
+  const std::string_view stored = in.take_bytes(entries * kIndexEntryBytes);
+  if (!stored.empty()) {
+    std::memcpy(footer.entries.data(), stored.data(), stored.size());
+  }
+  std::int64_t before = -1;
+  for (const IndexEntry& entry : footer.entries) {
     const bool dead = (entry.size_flags & kIndexDead) != 0;
-    if ((!dead && entry.subject >= subjects) ||
-        (!footer.entries.empty() && entry.seq_delta <= footer.entries.back().seq_delta)) {
+    if ((!dead && entry.subject >= subjects) || entry.seq_delta <= before) {
       return std::nullopt;
     }
-    footer.entries.push_back(entry);
+    before = entry.seq_delta;
   }
   for (std::uint64_t i = 0; i < removals; ++i) {
     footer.removals.push_back(in.take<std::uint64_t>());

@@ -1,6 +1,7 @@
 #include "broker/store/log_index.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 
@@ -95,36 +96,114 @@ void LogIndex::add(StreamSeq seq,
   join(segment, segment.entries.size() - 1, seq);
 }
 
+/// Adds the entries of a whole segment. What concerns a subject or the log as a whole is told to
+/// them once, at the end: a start adds millions of entries.
+class LogIndex::Adding {
+ public:
+  Adding(LogIndex& index, Segment& segment, const SegmentFooter& footer)
+      : index_(index), segment_(segment), footer_(footer), subjects_(footer.subjects.size()) {}
+
+  /// Live, of `stored.subject`; to be the segment's next.
+  void add(const IndexEntry& stored, Entry& entry) {
+    const StreamSeq seq = segment_.base_seq + stored.seq_delta;
+    Joined& joined = subjects_[stored.subject];
+    if (joined.id == SubjectTable::kNone) {
+      begin(joined, footer_.subjects[stored.subject], seq);
+    } else {
+      // Within a segment every distance fits.
+      segment_.entries[joined.last].next =
+          static_cast<std::uint32_t>(seq - joined.messages.last_seq);
+    }
+    joined.messages.last_seq = seq;
+    ++joined.messages.count;
+    joined.last = segment_.entries.size();
+    entry.subject = joined.id;
+    first_seq_ = live_ == 0 ? seq : first_seq_;
+    ++live_;
+    live_bytes_ += record_bytes(entry.body_bytes());
+    bytes_ += entry.accounted();
+    with_headers_ += entry.has_headers() ? 1U : 0U;
+  }
+
+  // A subject that no entry uses has no messages, and nobody would ever release it: it is not
+  // added.
+  void end() {
+    for (const Joined& joined : subjects_) {
+      if (joined.id != SubjectTable::kNone) {
+        index_.subjects_.set_messages(joined.id, joined.messages);
+      }
+    }
+    index_.first_seq_ = index_.messages_ == 0 ? first_seq_ : index_.first_seq_;
+    index_.messages_ += live_;
+    index_.bytes_ += bytes_;
+    index_.with_headers_ += with_headers_;
+    segment_.live += live_;
+    segment_.live_bytes += live_bytes_;
+  }
+
+ private:
+  struct Joined {
+    SubjectTable::Id id = SubjectTable::kNone;
+    SubjectTable::Messages messages;
+    std::size_t last = 0;  // its last entry
+  };
+
+  /// The first one of its subject here: linked to the last one in an earlier segment.
+  void begin(Joined& joined, std::string_view subject, StreamSeq seq) {
+    const SubjectTable::Id id = index_.subjects_.find_or_add(subject);
+    SubjectTable::Messages messages = index_.subjects_.messages(id);
+    if (messages.count == 0) {
+      messages.first_seq = seq;
+    } else if (messages.last_seq >= segment_.base_seq) {
+      // Listed twice, which we do not write. What the other one has goes over to this one.
+      joined = std::exchange(*std::ranges::find(subjects_, id, &Joined::id), {});
+      segment_.entries[joined.last].next =
+          static_cast<std::uint32_t>(seq - joined.messages.last_seq);
+      return;
+    } else {
+      const StreamSeq distance = seq - messages.last_seq;
+      const Place before = index_.find(messages.last_seq);
+      if (before && distance <= 0xFFFFFFFFU) {
+        before.entry().next = static_cast<std::uint32_t>(distance);
+      }
+    }
+    joined = {id, messages, 0};
+    index_.subjects_.set_messages(id, {messages.first_seq, seq, messages.count + 1});
+  }
+
+  LogIndex& index_;
+  Segment& segment_;
+  const SegmentFooter& footer_;
+  std::vector<Joined> subjects_;  // as the footer lists them
+  StreamSeq first_seq_ = 0;
+  std::uint64_t live_ = 0;
+  std::uint64_t live_bytes_ = 0;
+  std::uint64_t bytes_ = 0;
+  std::uint64_t with_headers_ = 0;
+};
+
 Segment& LogIndex::add_sealed(std::unique_ptr<Segment> made, const SegmentFooter& footer) {
   Segment& segment = push_segment(std::move(made));
-  std::vector<SubjectTable::Id> ids(footer.subjects.size(), SubjectTable::kNone);
   const std::uint64_t numbers = footer.entries.empty() ? 0 : footer.entries.back().seq_delta + 1;
   const bool sparse = is_sparse(footer.entries.size(), numbers);
   segment.entries.reserve(sparse ? footer.entries.size() : numbers);
   segment.deltas.reserve(sparse ? footer.entries.size() : 0);
+  Adding adding(*this, segment, footer);
   for (const IndexEntry& stored : footer.entries) {
     if (sparse) {
       segment.deltas.push_back(stored.seq_delta);
-    } else {
+    } else if (stored.seq_delta > segment.entries.size()) {
       segment.entries.resize(stored.seq_delta);
     }
     Entry entry;
     entry.offset8 = stored.offset8;
     entry.size_flags = stored.size_flags;
-    if (!entry.live()) {
-      segment.entries.push_back(entry);
-      continue;
+    if (entry.live()) {
+      adding.add(stored, entry);
     }
-    SubjectTable::Id& id = ids[stored.subject];
-    if (id == SubjectTable::kNone) {
-      id = subjects_.find_or_add(footer.subjects[stored.subject]);
-    }
-    entry.subject = id;
     segment.entries.push_back(entry);
-    join(segment, segment.entries.size() - 1, segment.base_seq + stored.seq_delta);
   }
-  // A subject that no entry uses has no messages, and nobody would ever release it: it is not
-  // added.
+  adding.end();
   return segment;
 }
 

@@ -89,6 +89,7 @@ class LogIndex {
   std::size_t memory_bytes() const;
 
  private:
+  class Adding;
   void join(Segment& segment, std::size_t i, StreamSeq seq);
   std::size_t segment_of(StreamSeq seq) const;
   StreamSeq next_of_subject(SubjectTable::Id id, StreamSeq from) const;

@@ -276,13 +276,15 @@ Result<std::optional<LoadedFooter>> load_footer(const SegmentFile& segment,
   }
   LoadedFooter loaded;
   loaded.offset = trailer->footer_offset;
-  loaded.bytes.resize(trailer->footer_bytes);
-  ASSIGN_OR_RETURN(const std::size_t got,
-                   segment.file->read_at(trailer->footer_offset, std::span(loaded.bytes)));
-  if (got != loaded.bytes.size()) {
+  const auto footer_bytes = static_cast<std::size_t>(trailer->footer_bytes);
+  loaded.bytes = std::make_unique_for_overwrite<char[]>(footer_bytes);
+  ASSIGN_OR_RETURN(
+      const std::size_t got,
+      segment.file->read_at(trailer->footer_offset, {loaded.bytes.get(), footer_bytes}));
+  if (got != footer_bytes) {
     return Maybe();
   }
-  auto footer = parse_footer(loaded.bytes, *trailer, segment.seed);
+  auto footer = parse_footer({loaded.bytes.get(), footer_bytes}, *trailer, segment.seed);
   if (!footer.has_value() || footer->base_seq != segment.header.base_seq) {
     return Maybe();
   }

@@ -90,7 +90,7 @@ Result<ScannedSegment> scan_segment(const SegmentFile& segment,
 /// The index at the end of a sealed segment; nothing when there is none or it is damaged.
 struct LoadedFooter {
   SegmentFooter footer;
-  std::string bytes;  // that its views point into
+  std::unique_ptr<char[]> bytes;  // that its views point into
   std::uint64_t offset = 0;
 };
 Result<std::optional<LoadedFooter>> load_footer(const SegmentFile& segment,

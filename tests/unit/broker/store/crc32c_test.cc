@@ -37,5 +37,19 @@ TEST(Crc32c, IsTheSameInPiecesAndWithoutTheInstruction) {
   }
 }
 
+TEST(Crc32c, OfMuchIsTheSameAsOfItsPieces) {
+  std::mt19937 random(2);
+  std::string text(20000, '\0');
+  for (char& c : text) {
+    c = static_cast<char>(random());
+  }
+  for (int round = 0; round < 200; ++round) {
+    const std::size_t size = random() % text.size();
+    const std::string_view part = std::string_view(text).substr(random() % 9, size);
+    const auto seed = static_cast<std::uint32_t>(random());
+    ASSERT_EQ(crc32c(seed, part), crc32c_portable(seed, part)) << size;
+  }
+}
+
 }  // namespace
 }  // namespace feedvault::broker::store
