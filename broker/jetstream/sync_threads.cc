@@ -22,13 +22,16 @@ SyncThreads::~SyncThreads() {
 }
 
 void SyncThreads::submit(std::shared_ptr<SyncJob> job) {
-  MutexLock lock(mutex_);
-  waiting_.push_back(std::move(job));
-  if (idle_ < waiting_.size() && threads_.size() < threads_max_) {
-    threads_.emplace_back([this] { run(); });
-  } else {
-    wake_.notify_one();
+  {
+    MutexLock lock(mutex_);
+    waiting_.push_back(std::move(job));
+    if (idle_ < waiting_.size() && threads_.size() < threads_max_) {
+      threads_.emplace_back([this] { run(); });
+      return;
+    }
   }
+  // Not while it is locked: who wakes would only wait again.
+  wake_.notify_one();
 }
 
 void SyncThreads::wait_for(const SyncJob& job) {
