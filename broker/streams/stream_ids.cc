@@ -4,19 +4,19 @@
 
 #include <algorithm>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "broker/store/crc32c.h"
 #include "broker/store/format.h"
+#include "broker/streams/ids_file.h"
 #include "broker/streams/stream_impl.h"
 
 namespace feedvault::broker::streams {
 namespace {
 
 constexpr std::string_view kIdsName = "/ids";
-constexpr std::string_view kIdsMagic = "FVIDSET2";
-constexpr std::size_t kIdsHeadBytes = 32;
-constexpr std::size_t kCheckedFrom = 12;
 
 }  // namespace
 
@@ -26,14 +26,15 @@ void Stream::Impl::save_ids() {
   if (in_memory() || (log_->counts().with_headers == 0 && duplicates_.empty())) {
     return;
   }
-  std::string text(kIdsHeadBytes, '\0');
-  kIdsMagic.copy(text.data(), kIdsMagic.size());
+  std::string text(IdsFile::kHeadBytes, '\0');
+  IdsFile::kMagic.copy(text.data(), IdsFile::kMagic.size());
   store::put(text.data() + 12, static_cast<std::uint32_t>(last_message_id_.size()));
   store::put(text.data() + 16, static_cast<std::uint64_t>(created_ns_));
   store::put(text.data() + 24, log_->last_seq());
   text += last_message_id_;
   duplicates_.save(text);
-  store::put(text.data() + 8, store::crc32c(0, std::string_view(text).substr(kCheckedFrom)));
+  store::put(text.data() + IdsFile::kChecksumAt,
+             store::crc32c(0, std::string_view(text).substr(IdsFile::kCheckedFrom)));
   const auto file = options_.fs->create(dir_ + std::string(kIdsName));
   if (file.has_value()) {
     // Not whole: then it is of no use, and its checksum says so.
@@ -41,38 +42,32 @@ void Stream::Impl::save_ids() {
   }
 }
 
+/// In the background, while the log is opened. Nothing for a stream without files.
+std::unique_ptr<IdsFile> Stream::Impl::begin_reading_ids() {
+  return in_memory() ? nullptr
+                     : std::make_unique<IdsFile>(*options_.fs, dir_ + std::string(kIdsName));
+}
+
 /// False: there is none that fits.
-bool Stream::Impl::load_ids(std::int64_t since_ns) {
-  if (in_memory() || !log_->recovery().clean) {
+bool Stream::Impl::load_ids(IdsFile* file, std::int64_t since_ns) {
+  if (file == nullptr || !log_->recovery().clean) {
     return false;
   }
-  const auto file = options_.fs->open(dir_ + std::string(kIdsName));
-  if (!file.has_value()) {
+  IdsFile::Contents contents = file->take();
+  std::string_view text = contents.text;
+  if (text.empty()) {
     return false;
   }
-  const auto size = (*file)->size();
-  if (!size.has_value() || *size < kIdsHeadBytes) {
-    return false;
-  }
-  // Not zeroed first: it may be large.
-  auto bytes = std::make_unique_for_overwrite<char[]>(static_cast<std::size_t>(*size));
-  const auto got = (*file)->read_at(0, {bytes.get(), static_cast<std::size_t>(*size)});
-  if (!got.has_value() || *got != *size) {
-    return false;
-  }
-  std::string_view text(bytes.get(), *got);
   const auto id_bytes = store::load<std::uint32_t>(text.data() + 12);
-  if (text.substr(0, kIdsMagic.size()) != kIdsMagic ||
-      store::load<std::uint32_t>(text.data() + 8) != store::crc32c(0, text.substr(kCheckedFrom)) ||
-      store::load<std::uint64_t>(text.data() + 16) != static_cast<std::uint64_t>(created_ns_) ||
+  if (store::load<std::uint64_t>(text.data() + 16) != static_cast<std::uint64_t>(created_ns_) ||
       store::load<std::uint64_t>(text.data() + 24) != log_->last_seq() ||
-      id_bytes > text.size() - kIdsHeadBytes) {
+      id_bytes > text.size() - IdsFile::kHeadBytes) {
     return false;
   }
-  text.remove_prefix(kIdsHeadBytes);
+  text.remove_prefix(IdsFile::kHeadBytes);
   std::string last_id(text.substr(0, id_bytes));
   text.remove_prefix(id_bytes);
-  if (!duplicates_.load({std::move(bytes), text}, since_ns)) {
+  if (!duplicates_.load({std::move(contents.bytes), text}, since_ns)) {
     return false;
   }
   last_message_id_ = std::move(last_id);
@@ -80,9 +75,9 @@ bool Stream::Impl::load_ids(std::int64_t since_ns) {
 }
 
 /// What was in the duplicate window: as the last run left it, or else as the messages say.
-Status Stream::Impl::remember_ids() {
+Status Stream::Impl::remember_ids(IdsFile* file) {
   const std::int64_t since = options_.clock->unix_ns() - config_.duplicate_window_ns;
-  if (load_ids(since)) {
+  if (load_ids(file, since)) {
     if (!duplicates_.empty()) {
       forget_at_ = steady(duplicates_.next_to_go_ns() + config_.duplicate_window_ns);
     }

@@ -10,6 +10,7 @@
 #include "broker/store/state_file.h"
 #include "broker/streams/answer_queue.h"
 #include "broker/streams/duplicate_window.h"
+#include "broker/streams/ids_file.h"
 #include "broker/streams/memory_file_system.h"
 #include "broker/streams/pub_ack.h"
 #include "broker/streams/publish_headers.h"
@@ -98,9 +99,10 @@ class Stream::Impl {
   Status remove_files();
 
   // stream_ids.cc
-  Status remember_ids();
+  std::unique_ptr<IdsFile> begin_reading_ids();
+  Status remember_ids(IdsFile* file);
   void save_ids();
-  bool load_ids(std::int64_t since_ns);
+  bool load_ids(IdsFile* file, std::int64_t since_ns);
 
   // stream_publish.cc
   struct Incoming;  // a message on its way through the checks

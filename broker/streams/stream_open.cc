@@ -150,6 +150,7 @@ Status Stream::Impl::open_log() {
   log.after_power_cut = showed_unsynced_ || options_.sync == SyncPolicy::kInterval
                             ? store::AfterPowerCut::kSkipReserved
                             : store::AfterPowerCut::kTrustSync;
+  const std::unique_ptr<IdsFile> ids = begin_reading_ids();
   ASSIGN_OR_RETURN(log_,
                    store::MessageLog::open(files(), dir_ + "/messages", log, *options_.clock));
   // What a killed process wrote may be in memory only, and will be shown.
@@ -169,7 +170,7 @@ Status Stream::Impl::open_log() {
   }
   enforce_limits();
   RETURN_IF_ERROR(failure_);
-  RETURN_IF_ERROR(remember_ids());
+  RETURN_IF_ERROR(remember_ids(ids.get()));
   return load_consumers();
 }
 
