@@ -29,10 +29,14 @@ Logger log() {
 // Decodes again what people asked to requeue, perhaps with a newer schema than when it was refused.
 class SchemaRequeueDecoder final : public storage::Catalogue::RequeueDecoder {
  public:
-  SchemaRequeueDecoder(const MessageSchema& schema, bool json)
-      : decoder_(schema.new_decoder()), json_(json) {}
+  SchemaRequeueDecoder(const MessageSchema& schema, bool json, std::size_t payload_bytes_max)
+      : decoder_(schema.new_decoder()), json_(json), payload_bytes_max_(payload_bytes_max) {}
 
   Result<std::string> decode(std::string_view data) override {
+    // Catalogued, it could not be published, and nothing behind it either.
+    if (data.size() > payload_bytes_max_) {
+      return invalid_argument(payload_too_large(data.size(), payload_bytes_max_));
+    }
     std::string body;
     RETURN_IF_ERROR(json_ ? decoder_->to_json(data, body) : decoder_->check(data));
     return body;
@@ -41,6 +45,7 @@ class SchemaRequeueDecoder final : public storage::Catalogue::RequeueDecoder {
  private:
   std::unique_ptr<MessageSchema::Decoder> decoder_;
   bool json_;
+  std::size_t payload_bytes_max_;
 };
 
 // Stops that need a person; everything else is retried for ever.
@@ -249,9 +254,14 @@ Status FeedPipeline::prepare(Parts& parts) {
   return {};
 }
 
+/// What can be catalogued must fit the broker with our headers.
+std::size_t FeedPipeline::payload_bytes_max() const {
+  const std::int64_t most = std::min<std::int64_t>(config_.ingest.message_bytes_max,
+                                                   connection_->max_payload() - kHeaderBytesMax);
+  return static_cast<std::size_t>(std::max<std::int64_t>(most, 0));
+}
+
 void FeedPipeline::make_stages(Parts& parts) {
-  const std::int64_t payload_max = std::min<std::int64_t>(
-      config_.ingest.message_bytes_max, connection_->max_payload() - kHeaderBytesMax);
   parts.queue = std::make_unique<IngestReader::Queue>(config_.controller.queue_rows_max,
                                                       config_.controller.queue_bytes_max);
   parts.publisher =
@@ -265,13 +275,12 @@ void FeedPipeline::make_stages(Parts& parts) {
                                   parts.session,
                                   metrics_);
   parts.reader = std::make_unique<IngestReader>(
-      IngestReader::Options{
-          .stream = feed_.ingest_stream(),
-          .stream_created_ns = parts.ingest.created_ns,
-          .start_seq = parts.start.seq,
-          .payload_bytes_max = static_cast<std::size_t>(std::max<std::int64_t>(payload_max, 0)),
-          .json = config_.catalogue.json,
-          .stop_after_bad_messages = config_.controller.stop_after_bad_messages},
+      IngestReader::Options{.stream = feed_.ingest_stream(),
+                            .stream_created_ns = parts.ingest.created_ns,
+                            .start_seq = parts.start.seq,
+                            .payload_bytes_max = payload_bytes_max(),
+                            .json = config_.catalogue.json,
+                            .stop_after_bad_messages = config_.controller.stop_after_bad_messages},
       *connection_,
       *schema_,
       *parts.queue,
@@ -281,7 +290,7 @@ void FeedPipeline::make_stages(Parts& parts) {
 
 Status FeedPipeline::pump(Parts& parts) {
   make_stages(parts);
-  SchemaRequeueDecoder requeue_decoder(*schema_, config_.catalogue.json);
+  SchemaRequeueDecoder requeue_decoder(*schema_, config_.catalogue.json, payload_bytes_max());
   Committer committer({.feed = feed_,
                        .stream_created_ns = parts.ingest.created_ns,
                        .first_gap = parts.start.gap,

@@ -59,6 +59,7 @@ class FeedPipeline {
   Status wait_for_broker();
   Status win_election(Parts& parts);
   Status prepare(Parts& parts);
+  std::size_t payload_bytes_max() const;
   void make_stages(Parts& parts);
   Status pump(Parts& parts);
   void announce(Parts& parts);

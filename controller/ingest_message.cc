@@ -28,4 +28,8 @@ std::string generated_id(std::string_view stream,
   return fmt::format("{}-{}-{}", stream, stream_created_ns / 1'000'000'000, stream_seq);
 }
 
+std::string payload_too_large(std::size_t bytes, std::size_t bytes_max) {
+  return fmt::format("payload has {} bytes, over the limit of {}", bytes, bytes_max);
+}
+
 }  // namespace feedvault::controller

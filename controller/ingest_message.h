@@ -38,6 +38,9 @@ std::string generated_id(std::string_view stream,
                          std::int64_t stream_created_ns,
                          std::uint64_t stream_seq);
 
+/// Why a payload that is too large for the feed cannot be catalogued.
+std::string payload_too_large(std::size_t bytes, std::size_t bytes_max);
+
 /// Carries the producer's id; an empty one counts as none.
 inline constexpr const char* kMsgIdHeader = "Nats-Msg-Id";
 

@@ -104,8 +104,7 @@ void IngestReader::decode(IngestMessage& message) {
     return;
   }
   if (payload.size() > options_.payload_bytes_max) {
-    message.error = fmt::format(
-        "payload has {} bytes, over the limit of {}", payload.size(), options_.payload_bytes_max);
+    message.error = payload_too_large(payload.size(), options_.payload_bytes_max);
     return;
   }
   const Status decoded =

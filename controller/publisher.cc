@@ -253,6 +253,16 @@ bool Publisher::publish_row(const CommittedRow& row) {
                                                  .reply = reply_,
                                                  .headers = headers,
                                                  .payload = row.payload()});
+  if (sent.code() == StatusCode::kInvalidArgument) {
+    // It fitted when it was catalogued. Trying again cannot help, and rows behind it must wait.
+    session_.fail(Status(StatusCode::kCorruption,
+                         fmt::format("row {} cannot be published to {}: {}; raise it there, then "
+                                     "restart the controller",
+                                     row.seq,
+                                     stream_,
+                                     sent.message())));
+    return false;
+  }
   if (!sent.ok()) {
     session_.fail(sent.with_context("publishing to " + stream_));
     return false;

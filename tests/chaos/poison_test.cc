@@ -333,6 +333,20 @@ TEST_F(Requeue, GivesANewSeqOnce) {
   expect_requeued_once();
 }
 
+TEST_F(Requeue, WhatIsTooLargeToBePublishedStaysInQuarantine) {
+  installation_.start_ready("a", {{"FEEDVAULT_INGEST_MESSAGE_BYTES_MAX", "2000"}});
+  events_.producer.publish(large_payload(3000));
+  ASSERT_TRUE(eventually([&] { return events_.checker.quarantined().size() == 2; }));
+  const auto too_large = [&] { return events_.checker.quarantined().at(0); };  // the newest
+  ASSERT_TRUE(storage::CatalogueReader::create(installation_.config().mysql)
+                  ->request_requeue(too_large().id)
+                  .ok());
+  EXPECT_TRUE(eventually([&] { return too_large().state == "failed"; }));
+  EXPECT_NE(too_large().error.find("over the limit of 2000"), std::string::npos);
+  events_.producer.plain(2);
+  EXPECT_TRUE(events_.verify());
+}
+
 TEST_F(Requeue, IsExactlyOnceAcrossACrashInsideItsTransaction) {
   ControllerProcess& doomed = installation_.start_controller("a", crash_at("requeue.inserted"));
   ASSERT_TRUE(request().ok());

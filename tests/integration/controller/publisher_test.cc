@@ -96,6 +96,19 @@ TEST_F(PublisherTest, RowsKeepTheirOrderWhicheverLaneTheyTake) {
   }
 }
 
+// A broker whose max_payload was lowered: said once, with the remedy, instead of tried for ever.
+TEST_F(PublisherTest, ARowThatTheBrokerCannotTakeStopsTheFeed) {
+  std::vector<CommittedRow> rows(1);
+  rows[0].seq = 1;
+  rows[0].id = "id-1";
+  rows[0].data = std::string(static_cast<std::size_t>(bulk_->max_payload()), 'x');
+  publisher_->offer(std::move(rows));
+  ASSERT_TRUE(testing::eventually([&] { return session_.failed(); }));
+  EXPECT_EQ(session_.failure().code(), StatusCode::kCorruption);
+  EXPECT_NE(session_.failure().message().find("over the broker's max_payload"), std::string::npos);
+  EXPECT_NE(session_.failure().message().find("restart the controller"), std::string::npos);
+}
+
 TEST_F(PublisherTest, AFewRowsGoByTheCommittersThread) {
   offer(1);
   ASSERT_TRUE(drained());
