@@ -59,13 +59,17 @@ struct JetStreamSnapshot {
   std::uint64_t messages = 0;
   std::uint64_t api_total = 0;
   std::uint64_t api_errors = 0;
-  // For /metrics only.
-  std::uint64_t stored = 0;      // messages, ever
+  // For /metrics only. Since the start, streams that are gone included:
+  std::uint64_t stored = 0;      // messages
   std::uint64_t duplicates = 0;  // that had been stored before
   std::uint64_t refused = 0;     // publishes that were answered with an error, or could not be
   std::uint64_t commits = 0;
-  std::uint64_t set_aside = 0;       // messages that wait for room, now
-  std::uint64_t inbox_bytes = 0;     // what waits for the streams' loop, now
+  std::uint64_t syncs = 0;  // fsyncs of messages
+  std::int64_t sync_ns = 0;
+  std::uint64_t full_disk = 0;  // writes that were put off because there was no room
+  // Now:
+  std::uint64_t set_aside = 0;       // messages that wait for room
+  std::uint64_t inbox_bytes = 0;     // what waits for the streams' loop
   std::uint64_t failed_streams = 0;  // stopped by an error of the disk
   std::uint64_t failed_consumers = 0;
   std::uint64_t unusable = 0;  // streams and consumers whose files cannot be read

@@ -65,10 +65,17 @@ void add_streams(Metrics& m, const ServerSnapshot& server) {
   m.gauge("stream_messages", "Messages in all streams.", shot.messages);
   m.gauge("stream_file_bytes", "Bytes of messages in files.", shot.storage);
   m.gauge("stream_memory_bytes", "Bytes of messages in memory.", shot.memory);
-  m.counter("stored_messages_total", "Messages stored since their stream was opened.", shot.stored);
+  m.counter("stored_messages_total", "Messages stored.", shot.stored);
   m.counter("duplicate_messages_total", "Messages that had been stored before.", shot.duplicates);
   m.counter("refused_messages_total", "Publishes that a stream did not take.", shot.refused);
   m.counter("stream_commits_total", "Commits of all streams.", shot.commits);
+  m.counter("stream_syncs_total", "Syncs of messages to the disk.", shot.syncs);
+  m.counter("stream_sync_seconds_total",
+            "Time that these took.",
+            static_cast<double>(shot.sync_ns) * 1e-9);
+  m.counter("full_disk_writes_total",
+            "Writes that were put off because the disk was full.",
+            shot.full_disk);
   m.gauge("set_aside_messages", "Messages that wait until their stream has room.", shot.set_aside);
   m.gauge("stream_inbox_bytes", "What waits for the streams' loop.", shot.inbox_bytes);
   m.gauge("failed_streams", "Streams that an error of the disk stopped.", shot.failed_streams);

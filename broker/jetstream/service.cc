@@ -10,7 +10,6 @@
 #include "broker/jetstream/advisories.h"
 #include "broker/jetstream/pull_json.h"
 #include "broker/jetstream/service_log.h"
-#include "broker/monitoring.h"
 #include "broker/streams/ack_payload.h"
 #include "broker/streams/ack_subject.h"
 #include "broker/streams/consumer_set.h"
@@ -189,6 +188,7 @@ void Service::retire(Served& entry) {
   }
   std::erase(touched_, &entry);
   deadlines_.erase({entry.deadline, &entry});
+  count(*entry.stream, gone_);
   const std::function<void()> then = std::move(entry.retired);
   served_.erase(entry.stream);
   then();
@@ -582,8 +582,24 @@ void Service::advisory(streams::Advisory event) {
 
 // --- monitoring ---
 
+/// What only grows.
+void Service::count(const Stream& stream, JetStreamSnapshot& shot) {
+  const streams::StreamCounters& counters = stream.counters();
+  shot.stored += counters.stored;
+  shot.duplicates += counters.duplicates;
+  shot.refused += counters.refused;
+  shot.commits += counters.commits;
+  if (stream.config().storage == streams::StorageType::kMemory) {
+    return;
+  }
+  const store::LogStats log = stream.log().stats();
+  shot.syncs += log.syncs;
+  shot.sync_ns += log.sync_ns;
+  shot.full_disk += log.full_disk;
+}
+
 JetStreamSnapshot Service::snapshot() const {
-  JetStreamSnapshot shot;
+  JetStreamSnapshot shot = gone_;
   shot.store_dir = folder_.path();
   shot.max_memory = options_.max_memory;
   shot.max_file = options_.max_file;
@@ -592,7 +608,6 @@ JetStreamSnapshot Service::snapshot() const {
   shot.unusable = streams_->unusable().size();
   for (const auto& [stream, entry] : served_) {
     const streams::StreamState state = stream->state();
-    const streams::StreamCounters& counters = stream->counters();
     const bool memory = stream->config().storage == streams::StorageType::kMemory;
     (memory ? shot.memory : shot.storage) += state.bytes;
     (memory ? shot.reserved_memory : shot.reserved_storage) +=
@@ -600,10 +615,7 @@ JetStreamSnapshot Service::snapshot() const {
     ++shot.streams;
     shot.consumers += state.consumers;
     shot.messages += state.messages;
-    shot.stored += counters.stored;
-    shot.duplicates += counters.duplicates;
-    shot.refused += counters.refused;
-    shot.commits += counters.commits;
+    count(*stream, shot);
     shot.set_aside += entry->set_aside.size();
     shot.failed_streams += stream->failure().ok() ? 0U : 1U;
     shot.unusable += streams::consumers_of(*stream).unusable().size();

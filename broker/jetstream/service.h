@@ -17,6 +17,7 @@
 #include "broker/jetstream/api.h"
 #include "broker/jetstream/store_folder.h"
 #include "broker/jetstream/sync_threads.h"
+#include "broker/monitoring.h"
 #include "broker/options.h"
 #include "broker/stream_host.h"
 #include "broker/streams/streams.h"
@@ -115,6 +116,7 @@ class Service final : public StreamHandler, public streams::Output, public ApiHo
   void synced(const std::shared_ptr<SyncJob>& job);
   void begin_compaction(Served& served);
   void retire(Served& served);
+  static void count(const streams::Stream& stream, JetStreamSnapshot& shot);
   void chore_done(const std::shared_ptr<SyncJob>& job);
   void finish_chores();
   void schedule(Served& served);
@@ -138,6 +140,7 @@ class Service final : public StreamHandler, public streams::Output, public ApiHo
   std::optional<SteadyTime> stopping_since_;
   SteadyTime next_warning_;
   std::uint64_t refused_ = 0;  // publishes without a reply, ever
+  JetStreamSnapshot gone_;     // counters of streams that were removed
   /// What runs on chores_, and what follows here.
   std::vector<std::pair<std::shared_ptr<SyncJob>, std::function<void()>>> chores_under_way_;
   bool compacting_ = false;               // some stream is: one at a time

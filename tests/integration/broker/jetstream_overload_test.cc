@@ -331,6 +331,21 @@ TEST_F(Overload, WhatAnErrorOfTheDiskStoppedIsTold) {
   EXPECT_TRUE(ask_json("$JS.API.STREAM.MSG.GET.S", R"({"seq":1})").contains("message"));
 }
 
+TEST_F(Overload, CountersDoNotFallWhenAStreamGoes) {
+  add_stream();
+  ASSERT_EQ(ask("s.a", "x"), R"({"stream":"S", "seq":1})");
+  const JetStreamSnapshot before = snapshot();
+  EXPECT_EQ(before.stored, 1U);
+  EXPECT_GE(before.syncs, 1U);
+  EXPECT_GT(before.sync_ns, 0);
+  EXPECT_NE(ask("$JS.API.STREAM.DELETE.S").find("\"success\":true"), std::string::npos);
+  const JetStreamSnapshot after = snapshot();
+  EXPECT_EQ(after.streams, 0U);
+  EXPECT_EQ(after.stored, 1U);
+  EXPECT_GE(after.commits, before.commits);
+  EXPECT_GE(after.syncs, before.syncs);
+}
+
 TEST_F(Overload, WhatAFullStreamRefusesIsToldToPlainPublishers) {
   ask("$JS.API.STREAM.CREATE.F", R"({"name":"F","subjects":["f"],"max_msgs":1,"discard":"new"})");
   auto publisher = connect();

@@ -445,6 +445,8 @@ TEST_F(MonitoringTest, StreamsAreToldOfWhereThereAreSome) {
   shot.api_total = 5;
   shot.api_errors = 1;
   shot.stored = 6;
+  shot.syncs = 8;
+  shot.sync_ns = 1'500'000'000;
   source_.server.jetstream = shot;
   json jsz = ok("/jsz");
   jsz.erase("server_id");
@@ -459,7 +461,10 @@ TEST_F(MonitoringTest, StreamsAreToldOfWhereThereAreSome) {
   EXPECT_EQ(ok("/varz")["jetstream"]["stats"]["storage"], 70);
   EXPECT_EQ(ok("/accountz?acc=$G")["account_detail"]["jetstream_enabled"], true);
   EXPECT_EQ(ok("/accountz?acc=$SYS")["account_detail"]["jetstream_enabled"], false);
-  EXPECT_THAT(get("/metrics").body, HasSubstr("feedvault_broker_stored_messages_total 6\n"));
+  const std::string metrics = get("/metrics").body;
+  EXPECT_THAT(metrics, HasSubstr("feedvault_broker_stored_messages_total 6\n"));
+  EXPECT_THAT(metrics, HasSubstr("feedvault_broker_stream_syncs_total 8\n"));
+  EXPECT_THAT(metrics, HasSubstr("feedvault_broker_stream_sync_seconds_total 1.5\n"));
 }
 
 TEST_F(MonitoringTest, CallbackMakesScript) {
