@@ -1,5 +1,6 @@
 #include "base/asio_listen.h"
 
+#include <boost/asio/ip/v6_only.hpp>
 #include <fmt/format.h>
 
 namespace feedvault {
@@ -16,6 +17,9 @@ Status listen_on(boost::asio::ip::tcp::acceptor& acceptor,
   acceptor.open(endpoint.protocol(), error);
   if (!error) {
     acceptor.set_option(boost::asio::socket_base::reuse_address(true), error);
+  }
+  if (!error && address.is_v6() && address.is_unspecified()) {
+    acceptor.set_option(boost::asio::ip::v6_only(false), error);  // whatever the system's default
   }
   if (!error) {
     acceptor.bind(endpoint, error);

@@ -15,12 +15,12 @@
 
 #include "base/log.h"
 #include "broker/limits.h"
+#include "broker/options.h"
 
 namespace feedvault::broker {
 namespace {
 
-void set_option(int fd, int level, int option) {
-  const int on = 1;
+void set_option(int fd, int level, int option, int on = 1) {
   // What fails here costs speed or patience, not correctness.
   static_cast<void>(::setsockopt(fd, level, option, &on, sizeof on));
 }
@@ -34,7 +34,11 @@ Peer peer_of(const sockaddr_storage& address) {
     peer.port = ntohs(v4.sin_port);
   } else if (address.ss_family == AF_INET6) {
     const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
-    ::inet_ntop(AF_INET6, &v6.sin6_addr, text.data(), text.size());
+    if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) {
+      ::inet_ntop(AF_INET, &v6.sin6_addr.s6_addr[12], text.data(), text.size());
+    } else {
+      ::inet_ntop(AF_INET6, &v6.sin6_addr, text.data(), text.size());
+    }
     peer.port = ntohs(v6.sin6_port);
   }
   peer.ip = text.data();
@@ -53,28 +57,30 @@ int bound_port(int fd) {
 }  // namespace
 
 Result<std::unique_ptr<Listener>> Listener::listen(const std::string& host, int port) {
-  addrinfo hints{};
-  hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  addrinfo* found = nullptr;
+  ASSIGN_OR_RETURN(const std::string address, listening_address(host));
   const std::string service = std::to_string(port < 0 ? 0 : port);
-  const char* const node = host.empty() ? "0.0.0.0" : host.c_str();
-  if (const int error = ::getaddrinfo(node, service.c_str(), &hints, &found); error != 0) {
-    return invalid_argument(fmt::format(
-        "cannot listen on {}:{}: {}; check the host", node, service, ::gai_strerror(error)));
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
+  addrinfo* raw = nullptr;
+  if (const int error = ::getaddrinfo(address.c_str(), service.c_str(), &hints, &raw); error != 0) {
+    return invalid_argument(
+        fmt::format("cannot listen on {}:{}: {}", host, port, ::gai_strerror(error)));
   }
-  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> addresses(found, ::freeaddrinfo);
+  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> found(raw, ::freeaddrinfo);
   UniqueFd fd(::socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd.valid()) {
     return io_error(fmt::format("socket: {}", std::strerror(errno)));
   }
   set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR);
+  if (address == "::") {
+    set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0);
+  }
   if (::bind(fd.get(), found->ai_addr, found->ai_addrlen) != 0 ||
       ::listen(fd.get(), kListenBacklog) != 0) {
     const std::string why = std::strerror(errno);
     return unavailable(fmt::format(
-        "cannot listen on {}:{}: {}; stop what uses it or choose another port", node, port, why));
+        "cannot listen on {}:{}: {}; stop what uses it or choose another port", host, port, why));
   }
   const int bound = bound_port(fd.get());
   return std::unique_ptr<Listener>(new Listener(std::move(fd), bound));

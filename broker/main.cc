@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 
@@ -50,11 +51,10 @@ Server::MakeStreams streams_for(const Options& options) {
 Result<LoadedOptions> load(const CommandLine& command_line) {
   auto loaded = load_options(command_line, environ);
   if (loaded) {
-    const std::string& file = loaded->options.config_file;
     for (const auto& tls : {make_tls_context(loaded->options.tls, "tls"),
                             make_tls_context(loaded->options.websocket.tls, "websocket: tls")}) {
       if (!tls) {
-        return tls.error().with_context(file.empty() ? "command line" : file);
+        return loaded->placed(tls.error());
       }
     }
   }
@@ -69,48 +69,70 @@ int fail(const Status& status) {
 // Files that tell others about us; removed at the end.
 class Announcement {
  public:
-  ~Announcement() {
-    for (const std::string& path : paths_) {
-      ::unlink(path.c_str());
-    }
-  }
+  ~Announcement() { remove_but({}); }
   Announcement() = default;
   Announcement(const Announcement&) = delete;
   Announcement& operator=(const Announcement&) = delete;
 
+  /// Again after a reload: what was written elsewhere before goes.
   Status write(const Options& options, const std::string& program, const Server& server) {
+    std::vector<std::string> paths;
     if (!options.pid_file.empty()) {
       RETURN_IF_ERROR(write_pid_file(options.pid_file));
-      paths_.push_back(options.pid_file);
+      paths.push_back(options.pid_file);
     }
     if (!options.ports_file_dir.empty()) {
-      BoundPorts ports;
-      ports.nats = listener_urls(options.tls.enabled ? "tls" : "nats", options.host, server.port());
-      if (server.websocket_port() != 0) {
-        const WebsocketOptions& websocket = options.websocket;
-        ports.websocket = listener_urls(
-            websocket.tls.enabled ? "wss" : "ws", websocket.host, server.websocket_port());
-      }
-      if (server.monitoring_port() != 0) {
-        const std::string& host = options.monitoring.host;
-        ports.monitoring =
-            listener_urls("http", host.empty() ? options.host : host, server.monitoring_port());
-      }
-      auto path = write_ports_file(options.ports_file_dir, program, ports);
+      auto path = write_ports_file(options.ports_file_dir, program, ports_of(options, server));
       if (!path) {
         return path.error();
       }
-      paths_.push_back(*path);
+      paths.push_back(*path);
     }
+    remove_but(paths);
+    paths_ = std::move(paths);
     return {};
   }
 
  private:
+  static BoundPorts ports_of(const Options& options, const Server& server) {
+    BoundPorts ports;
+    ports.nats = listener_urls(options.tls.enabled ? "tls" : "nats", options.host, server.port());
+    if (server.websocket_port() != 0) {
+      const WebsocketOptions& websocket = options.websocket;
+      ports.websocket = listener_urls(
+          websocket.tls.enabled ? "wss" : "ws", websocket.host, server.websocket_port());
+    }
+    if (server.monitoring_port() != 0) {
+      const std::string& host = options.monitoring.host;
+      ports.monitoring =
+          listener_urls("http", host.empty() ? options.host : host, server.monitoring_port());
+    }
+    return ports;
+  }
+
+  void remove_but(const std::vector<std::string>& kept) const {
+    for (const std::string& path : paths_) {
+      if (std::find(kept.begin(), kept.end(), path) == kept.end()) {
+        ::unlink(path.c_str());
+      }
+    }
+  }
+
   std::vector<std::string> paths_;
 };
 
+// Launchers that were written for nats-server wait for these words.
+void say_ready_as_nats_server(const Options& options, const Server& server) {
+  const Logger log = logger("broker");
+  log->info("Listening for client connections on {}:{}", options.host, server.port());
+  log->info("Server is ready");
+}
+
 // Returns the options that are in force afterwards.
-Options reload(Server& server, const CommandLine& command_line, const Options& running) {
+Options reload(Server& server,
+               const CommandLine& command_line,
+               Announcement& announcement,
+               const Options& running) {
   const Logger log = logger("broker");
   auto loaded = load(command_line);
   if (!loaded) {
@@ -131,11 +153,19 @@ Options reload(Server& server, const CommandLine& command_line, const Options& r
       log->error("reload log error=\"{}\"", status.message());
     }
   }
+  if (const Status status = announcement.write(loaded->options, command_line.program, server);
+      !status.ok()) {
+    log->error("reload error=\"{}\"", status.message());
+  }
   log->info("reloaded changed=\"{}\"", fmt::join(change.applied, ", "));
   return loaded->options;
 }
 
-int serve(Server& server, const CommandLine& command_line, Options options, const sigset_t& set) {
+int serve(Server& server,
+          const CommandLine& command_line,
+          Announcement& announcement,
+          Options options,
+          const sigset_t& set) {
   const Logger log = logger("broker");
   while (true) {
     int signal = 0;
@@ -144,7 +174,7 @@ int serve(Server& server, const CommandLine& command_line, Options options, cons
     }
     switch (signal) {
       case SIGHUP:
-        options = reload(server, command_line, options);
+        options = reload(server, command_line, announcement, options);
         break;
       case SIGUSR1:
         if (const Status status = reopen_log(options.logging); !status.ok()) {
@@ -197,7 +227,10 @@ int run(const CommandLine& command_line) {
       !status.ok()) {
     return fail(status);
   }
-  return serve(**server, command_line, options, set);
+  if (command_line.program == "nats-server") {
+    say_ready_as_nats_server(options, **server);
+  }
+  return serve(**server, command_line, announcement, options, set);
 }
 
 int check(const std::string& dir) {

@@ -229,8 +229,9 @@ HttpResponse Monitoring::handle(std::string_view path, std::string_view query) {
 
 Result<std::unique_ptr<HttpServer>> serve_monitoring(const Options& options,
                                                      Monitoring& monitoring) {
-  std::string host = options.monitoring.host.empty() ? options.host : options.monitoring.host;
-  host = host == "localhost" ? "127.0.0.1" : host;
+  ASSIGN_OR_RETURN(
+      const std::string host,
+      listening_address(options.monitoring.host.empty() ? options.host : options.monitoring.host));
   std::string base = options.monitoring.base_path;
   while (!base.empty() && base.back() == '/') {
     base.pop_back();

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -214,6 +215,12 @@ struct LoadedOptions {
   Options options;
   /// One line each ("nats.conf:12: cluster: ..."), about keys that were read but do nothing here.
   std::vector<std::string> warnings;
+  /// Of the configuration's top-level keys: name, and "nats.conf:12: ".
+  std::vector<std::pair<std::string, std::string>> places;
+
+  /// A problem that shows in no single value ("max_payload: more than max_pending"), with the place
+  /// of the key that it begins with, else of one that it names, else with the file alone.
+  Status placed(const Status& problem) const;
 };
 
 /// Defaults, then the file (`*.toml`: TOML, else nats-server's grammar), then the flags. An error
@@ -231,6 +238,12 @@ struct OptionsChange {
 };
 /// TLS counts as changed whenever it is on, since the files may have other contents.
 OptionsChange compare_options(const Options& running, const Options& wanted);
+
+/// The IP address that a configured host means to those who listen, as nats-server has it: of a
+/// name's addresses IPv4's first; for "", "0.0.0.0" and "::" all of the machine's: "::" where there
+/// is IPv6, since its sockets take IPv4's clients, too. kInvalidArgument for a host that does not
+/// exist.
+Result<std::string> listening_address(const std::string& host);
 
 /// Where the server listens once it does; "nats://127.0.0.1:4222" each, all addresses of 0.0.0.0.
 struct BoundPorts {

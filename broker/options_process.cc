@@ -3,7 +3,9 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <ifaddrs.h>
+#include <netdb.h>
 #include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +21,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/unique_fd.h"
 #include "broker/options.h"
 
 namespace feedvault::broker {
@@ -29,7 +32,7 @@ std::string url(const std::string& scheme, const std::string& host, int port) {
   return fmt::format("{}://{}{}{}:{}", scheme, v6 ? "[" : "", host, v6 ? "]" : "", port);
 }
 
-// Addresses of all interfaces that are up; IPv6 ones only where we listen on them, too.
+// Addresses of all interfaces that are up, but those that mean nothing without the interface.
 std::vector<std::string> interface_addresses(bool with_v6) {
   std::vector<std::string> addresses;
   ifaddrs* raw = nullptr;
@@ -47,7 +50,8 @@ std::vector<std::string> interface_addresses(bool with_v6) {
     if (family == AF_INET) {
       address = &reinterpret_cast<const sockaddr_in*>(at->ifa_addr)->sin_addr;
     } else if (family == AF_INET6 && with_v6) {
-      address = &reinterpret_cast<const sockaddr_in6*>(at->ifa_addr)->sin6_addr;
+      const in6_addr& v6 = reinterpret_cast<const sockaddr_in6*>(at->ifa_addr)->sin6_addr;
+      address = IN6_IS_ADDR_LINKLOCAL(&v6) ? nullptr : &v6;
     }
     if (address != nullptr &&
         ::inet_ntop(family, address, text.data(), static_cast<socklen_t>(text.size())) != nullptr) {
@@ -55,6 +59,10 @@ std::vector<std::string> interface_addresses(bool with_v6) {
     }
   }
   return addresses;
+}
+
+bool has_ipv6() {
+  return UniqueFd(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0)).valid();
 }
 
 bool parse_pid(std::string_view text, pid_t& pid) {
@@ -134,17 +142,55 @@ int signal_number(const std::string& name) {
 
 }  // namespace
 
+Result<std::string> listening_address(const std::string& host) {
+  if (host.empty() || host == "0.0.0.0" || host == "::") {
+    return std::string(has_ipv6() ? "::" : "0.0.0.0");
+  }
+  const auto unknown = [&](int error) {
+    return invalid_argument(
+        fmt::format("cannot listen on {}: {}; check the host", host, ::gai_strerror(error)));
+  };
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* raw = nullptr;
+  if (const int error = ::getaddrinfo(host.c_str(), nullptr, &hints, &raw); error != 0) {
+    return unknown(error);
+  }
+  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> addresses(raw, ::freeaddrinfo);
+  const addrinfo* chosen = addresses.get();
+  for (const addrinfo* at = chosen; at != nullptr; at = at->ai_next) {
+    if (at->ai_family == AF_INET) {
+      chosen = at;
+      break;
+    }
+  }
+  std::array<char, NI_MAXHOST> text{};
+  if (const int error = ::getnameinfo(chosen->ai_addr,
+                                      chosen->ai_addrlen,
+                                      text.data(),
+                                      static_cast<socklen_t>(text.size()),
+                                      nullptr,
+                                      0,
+                                      NI_NUMERICHOST);
+      error != 0) {
+    return unknown(error);
+  }
+  return std::string(text.data());
+}
+
 std::vector<std::string> listener_urls(const std::string& scheme,
                                        const std::string& host,
                                        int port) {
+  const auto known = listening_address(host);
+  const std::string& address = known.has_value() ? *known : host;
   std::vector<std::string> urls;
-  if (host == "0.0.0.0" || host == "::") {
-    for (const std::string& address : interface_addresses(host == "::")) {
-      urls.push_back(url(scheme, address, port));
+  if (address == "0.0.0.0" || address == "::") {
+    for (const std::string& each : interface_addresses(/*with_v6=*/address == "::")) {
+      urls.push_back(url(scheme, each, port));
     }
   }
   if (urls.empty()) {
-    urls.push_back(url(scheme, host, port));
+    urls.push_back(url(scheme, address, port));
   }
   return urls;
 }

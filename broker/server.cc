@@ -63,6 +63,7 @@ Result<std::unique_ptr<Server>> Server::start(const Options& options,
   if (self->streams_ != nullptr) {
     self->streams_->start_thread();
   }
+  self->running_.store(true, std::memory_order_release);
   if (options.monitoring.port != 0) {
     auto http = serve_monitoring(options, self->monitoring_);
     if (!http) {
@@ -206,8 +207,10 @@ std::string Server::info_line(const Connection& connection,
   if (!connection.nonce().empty()) {
     add_field(json, "nonce", json_quoted(connection.nonce()));
   }
-  if (!options.client_advertise.empty()) {
-    add_field(json, "connect_urls", "[" + json_quoted(options.client_advertise) + "]");
+  const std::string& advertised =
+      connection.peer().websocket ? options.websocket.advertise : options.client_advertise;
+  if (!advertised.empty()) {
+    add_field(json, "connect_urls", "[" + json_quoted(advertised) + "]");
   }
   if (lame_duck || lame_duck_.load(std::memory_order_relaxed)) {
     add_field(json, "ldm", "true");
@@ -217,7 +220,7 @@ std::string Server::info_line(const Connection& connection,
 
 void Server::for_each_worker(const std::function<void(Worker&)>& visit) {
   CHECK(!EventLoop::on_loop_thread());
-  if (stopped_.load(std::memory_order_acquire)) {
+  if (stopped_.load(std::memory_order_acquire) || !running_.load(std::memory_order_acquire)) {
     return;
   }
   std::vector<std::future<void>> waits;
@@ -255,7 +258,37 @@ Status Server::reload(const Options& options, bool authorization_changed) {
     }
     worker.set_options(shared_options, *authenticator, authorization_changed);
   });
+  if (options.limits.max_connections > 0) {
+    close_excess(static_cast<std::size_t>(options.limits.max_connections));
+  }
   return {};
+}
+
+// Who came last goes first.
+void Server::close_excess(std::size_t most) {
+  Mutex collect;
+  std::vector<std::uint64_t> ids;
+  for_each_worker([&](Worker& worker) {
+    MutexLock lock(collect);
+    for (const auto& [id, connection] : worker.connections()) {
+      if (connection->open()) {
+        ids.push_back(id);
+      }
+    }
+  });
+  if (ids.size() <= most) {
+    return;
+  }
+  std::sort(ids.begin(), ids.end());
+  const std::uint64_t first = ids[most];
+  const std::uint64_t last = ids.back();
+  for_each_worker([&](Worker& worker) {
+    for (const auto& [id, connection] : worker.connections()) {
+      if (id >= first && id <= last) {
+        connection->close(close_reasons::kMaxConnectionsExceeded, "maximum connections exceeded");
+      }
+    }
+  });
 }
 
 void Server::begin_lame_duck(std::function<void()> done) {
@@ -301,7 +334,8 @@ void Server::stop() {
   }
   stop_.request_stop();
   http_.reset();
-  if (listener_ != nullptr) {
+  const bool running = running_.load(std::memory_order_acquire);
+  if (running) {
     announce_shutdown();
   }
   if (system_ != nullptr) {
@@ -310,7 +344,7 @@ void Server::stop() {
   if (lame_duck_thread_.joinable()) {
     lame_duck_thread_.join();
   }
-  if (listener_ != nullptr) {
+  if (running) {
     for_each_worker([&](Worker& worker) {
       if (worker.index() == 0) {
         close_listeners();
@@ -344,24 +378,29 @@ void Server::stop_streams() {
 }
 
 void Server::close_connections() {
-  const SteadyTime deadline = clock_.now() + kDrainTime;
-  std::size_t pending = 1;
-  // Closing flushes at the end of the turn, so the second look at the earliest finds nothing
-  // left.
-  for (bool first = true; (first || pending > 0) && clock_.now() < deadline; first = false) {
-    std::atomic<std::size_t> sum{0};
-    for_each_worker(
-        [&](Worker& worker) { worker.close_some(SIZE_MAX, close_reasons::kServerShutdown); });
-    for_each_worker([&](Worker& worker) {
-      for (const auto& [id, connection] : worker.connections()) {
-        sum += connection->pending_bytes();
+  struct Left {
+    Mutex mutex;
+    CondVar changed;
+    std::size_t loops GUARDED_BY(mutex) = 0;
+  };
+  // Clients take what is pending at their own pace: the last loop may be done after we gave up.
+  const auto left = std::make_shared<Left>();
+  {
+    MutexLock lock(left->mutex);
+    left->loops = shared_.workers.size();
+  }
+  for_each_worker([&](Worker& worker) {
+    worker.close_all(close_reasons::kServerShutdown, [left] {
+      {
+        MutexLock lock(left->mutex);
+        --left->loops;
       }
+      left->changed.notify_one();
     });
-    pending = sum;
-    if (pending > 0) {
-      // Clients take what is pending at their own pace; nothing announces that.
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
+  });
+  const auto deadline = std::chrono::steady_clock::now() + kDrainTime;
+  MutexLock lock(left->mutex);
+  while (left->loops > 0 && left->changed.wait_until(left->mutex, deadline)) {
   }
 }
 

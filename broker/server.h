@@ -96,8 +96,9 @@ class Server final : public MonitoringSource {
   void deliver_system(const SystemRequest& request, std::optional<std::string> answer);
   std::size_t connection_count() const;
   ConnectionTotals connection_totals() EXCLUDES_LOCK(mutex_);
-  /// Runs `visit` on every loop's thread and waits for all. Not on a loop's thread.
+  /// Runs `visit` on every loop's thread and waits for all, while they run. Not on a loop's thread.
   void for_each_worker(const std::function<void(Worker&)>& visit);
+  void close_excess(std::size_t most);
   void run_lame_duck(const std::function<void()>& done);
   std::shared_ptr<const Options> current_options() EXCLUDES_LOCK(mutex_);
 
@@ -115,6 +116,7 @@ class Server final : public MonitoringSource {
   std::atomic<std::uint64_t> next_connection_{1};
   std::atomic<std::uint64_t> refused_{0};
   std::atomic<bool> lame_duck_{false};
+  std::atomic<bool> running_{false};  // the loops have their threads
   std::atomic<bool> stopped_{false};
   StopSource stop_;
   std::thread lame_duck_thread_;

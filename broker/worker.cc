@@ -139,7 +139,19 @@ void Worker::end_turn() {
   counters.cache_lookups.add(cache.lookups() - counters.cache_lookups.get());
   counters.cache_hits.add(cache.hits() - counters.cache_hits.get());
   counters.cached_matches.add(cache.cached() - counters.cached_matches.get());
+  if (drained_) {
+    tell_when_drained();
+  }
   release_lock();
+}
+
+void Worker::tell_when_drained() {
+  const bool pending = std::any_of(connections_.begin(), connections_.end(), [](const auto& each) {
+    return each.second->pending_bytes() > 0;
+  });
+  if (!pending) {
+    std::exchange(drained_, {})();
+  }
 }
 
 void Worker::TrimTimer::on_timer() {
@@ -607,6 +619,11 @@ std::size_t Worker::close_some(std::size_t count, std::string_view reason) {
     }
   }
   return open;
+}
+
+void Worker::close_all(std::string_view reason, std::function<void()> drained) {
+  close_some(SIZE_MAX, reason);
+  drained_ = std::move(drained);  // at the end of this turn, perhaps: closing flushes before
 }
 
 }  // namespace feedvault::broker

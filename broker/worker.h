@@ -104,6 +104,9 @@ class Worker final : public ConnectionHost, public TurnHandler {
   void refuse_publish(std::uint64_t connection, std::string_view text);
   /// Closes the connections with ids below `id_end`, at most `count`; how many remain.
   std::size_t close_some(std::size_t count, std::string_view reason);
+  /// Closes all of them; calls `drained` once, on the loop's thread, when nothing is pending for
+  /// any client any more.
+  void close_all(std::string_view reason, std::function<void()> drained);
   const std::unordered_map<std::uint64_t, std::unique_ptr<Connection>>& connections() const {
     return connections_;
   }
@@ -165,6 +168,7 @@ class Worker final : public ConnectionHost, public TurnHandler {
   /// `from`: whose input made us publish, if anybody's.
   void after_routing(Connection* from);
   bool turn_is_long() const;
+  void tell_when_drained();
   void resume_suspended();
   void hand_over_outboxes();
   void drain_inbox();
@@ -205,8 +209,9 @@ class Worker final : public ConnectionHost, public TurnHandler {
   WakeTimer stall_timer_;
   Connection* congested_ = nullptr;  // a receiver that its producers should wait for
   std::chrono::milliseconds congested_stall_{0};
-  Graves fresh_;  // may still be named in the inbox
-  Graves ripe_;   // ... until the drain in progress is complete
+  Graves fresh_;                   // may still be named in the inbox
+  Graves ripe_;                    // ... until the drain in progress is complete
+  std::function<void()> drained_;  // waits for clients that are closed to take what is pending
   Lock lock_ = Lock::kNone;
   std::int64_t turn_unix_ns_ = 0;
 

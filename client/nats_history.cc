@@ -160,12 +160,19 @@ Result<std::uint64_t> NatsHistory::ask(const Asked& asked) {
   return id;
 }
 
+bool NatsHistory::has_ended(std::uint64_t id) const {
+  const auto found = answers_.find(id);
+  return found != answers_.end() && found->second.ended;
+}
+
+// What came of an earlier time but the first is dropped: two answers are kept, however often.
 Status NatsHistory::ask_again(Asked& asked) {
   {
     MutexLock lock(mutex_);
-    if (asked.again_id != 0 || answers_.at(asked.id).ended) {
+    if (has_ended(asked.id) || has_ended(asked.again_id)) {
       return {};
     }
+    answers_.erase(asked.again_id);
   }
   ASSIGN_OR_RETURN(asked.again_id, ask(asked));
   return {};
@@ -175,7 +182,9 @@ Status NatsHistory::ask_again(Asked& asked) {
 Status NatsHistory::ask_all_again(Asked& asked) {
   RETURN_IF_ERROR(ask_again(asked));
   for (Asked& page : pages_) {
-    RETURN_IF_ERROR(ask_again(page));
+    if (page.id != asked.id) {
+      RETURN_IF_ERROR(ask_again(page));
+    }
   }
   return {};
 }
@@ -188,7 +197,18 @@ Result<NatsHistory::Answer> NatsHistory::wait(Asked& asked) {
     }
     RETURN_IF_ERROR(ask_all_again(asked));
   }
-  return first_answer(asked, options_.silence_max);
+  // The broker gives each question to any of the instances. One that hangs without being gone may
+  // get it several times: so it is asked until another one has it, less and less often.
+  std::chrono::milliseconds silence{0};
+  for (std::chrono::milliseconds window = patience_;; window *= 2) {
+    window = std::min(window, options_.silence_max - silence);
+    auto answer = first_answer(asked, window);
+    silence += window;
+    if (answer.status().code() != StatusCode::kTimeout || silence >= options_.silence_max) {
+      return answer;
+    }
+    RETURN_IF_ERROR(ask_all_again(asked));
+  }
 }
 
 Result<NatsHistory::Answer> NatsHistory::first_answer(const Asked& asked,

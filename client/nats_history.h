@@ -24,10 +24,10 @@ class NatsHistory final : public HistorySource {
   struct Options {
     std::size_t pages_ahead = 3;
     /// With nothing arriving for so long, the same is asked again: whoever had the question may be
-    /// gone, and another one there. What comes first counts. Twice as long after each time that the
-    /// first one was only slow.
+    /// gone, or hang, and another one there. And again after twice that silence, and so on. What
+    /// comes first counts. Twice as long after each time that the first one was only slow.
     std::chrono::milliseconds patience{500};
-    /// With nothing arriving for so long after that, a page is given up: kTimeout.
+    /// With nothing arriving for so long after the first time, a page is given up: kTimeout.
     std::chrono::milliseconds silence_max{5000};
   };
 
@@ -63,7 +63,7 @@ class NatsHistory final : public HistorySource {
     std::size_t messages_max = 0;
     SeqRange range;
     std::uint64_t id = 0;
-    std::uint64_t again_id = 0;  // 0: it was not asked again
+    std::uint64_t again_id = 0;  // of the last time; 0: it was not asked again
   };
 
   NatsHistory(nats::Connection& connection, const Options& options)
@@ -76,6 +76,7 @@ class NatsHistory final : public HistorySource {
   void connection_lost();
   /// Returns the id of the answer to come.
   Result<std::uint64_t> ask(const Asked& asked);
+  bool has_ended(std::uint64_t id) const REQUIRES_LOCK(mutex_);
   Status ask_again(Asked& asked);
   Status ask_all_again(Asked& asked);
   Result<Answer> wait(Asked& asked);

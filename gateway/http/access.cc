@@ -182,7 +182,8 @@ void Access::add_cors(const Request& request, Response& response) const {
     return;
   }
   response.set("Access-Control-Allow-Origin", std::string(origin));
-  response.set("Access-Control-Expose-Headers", "Feedvault-Start, Link");
+  response.set("Access-Control-Expose-Headers",
+               "Feedvault-Start, Feedvault-Position, Feedvault-Timestamp, Link");
   if (request.method == "OPTIONS") {
     response.set("Access-Control-Allow-Methods", "GET, HEAD, POST");
     response.set("Access-Control-Allow-Headers", "Authorization, Last-Event-ID, Accept");

@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 #include "base/unique_fd.h"
 
@@ -33,6 +35,29 @@ inline UniqueFd connect_loopback(std::uint16_t port) {
     fd.reset();
   } else {
     set_no_delay(fd.get());
+  }
+  return fd;
+}
+
+/// Sends operations to a NATS server as they are, as a client without a library would, and waits
+/// until it has taken them all. Returns the connection; invalid when the server ended it instead.
+inline UniqueFd send_nats(std::uint16_t port, std::string_view operations) {
+  UniqueFd fd = connect_loopback(port);
+  const std::string text =
+      "CONNECT {\"verbose\":false,\"headers\":true}\r\n" + std::string(operations) + "PING\r\n";
+  std::string answer;
+  if (::send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL) !=
+      static_cast<ssize_t>(text.size())) {
+    fd.reset();
+  }
+  while (fd.valid() && answer.find("PONG\r\n") == std::string::npos) {
+    char bytes[4096];
+    const ssize_t got = ::recv(fd.get(), bytes, sizeof(bytes), 0);
+    if (got > 0) {
+      answer.append(bytes, static_cast<std::size_t>(got));
+    } else {
+      fd.reset();
+    }
   }
   return fd;
 }

@@ -1,7 +1,10 @@
 // Limits, authorization, and clients that mean harm.
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <memory>
 #include <random>
@@ -49,6 +52,32 @@ std::string farewell(RawClient& client) {
   return closed ? text : "[open]" + text;
 }
 
+// "0.0.0.0" is where nats-server listens for IPv6's clients, too.
+TEST(Listening, OnAllAddressesServesBothProtocols) {
+  BrokerFixture broker(1, [](Options& options) { options.host = "0.0.0.0"; });
+  RawClient v4(broker.port());
+  EXPECT_NE(v4.info().find("\"client_ip\":\"127.0.0.1\""), std::string::npos) << v4.info();
+  sockaddr_in6 address{};
+  address.sin6_family = AF_INET6;
+  address.sin6_port = htons(broker.port());
+  address.sin6_addr = in6addr_loopback;
+  const auto* const any = reinterpret_cast<const sockaddr*>(&address);
+  {
+    const UniqueFd there(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in6 free_port = address;
+    free_port.sin6_port = 0;
+    if (::bind(there.get(), reinterpret_cast<const sockaddr*>(&free_port), sizeof free_port) != 0) {
+      GTEST_SKIP() << "this machine has no ::1";
+    }
+  }
+  const UniqueFd v6(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(::connect(v6.get(), any, sizeof address), 0) << std::strerror(errno);
+  std::string info(4096, '\0');
+  const ssize_t size = ::recv(v6.get(), info.data(), info.size(), 0);
+  ASSERT_GT(size, 0);
+  EXPECT_NE(info.find("\"client_ip\":\"::1\""), std::string::npos) << info;
+}
+
 TEST(Limits, ClientsOverTheMaximumAreToldSo) {
   BrokerFixture broker(1, [](Options& options) { options.limits.max_connections = 2; });
   RawClient a(broker.port());
@@ -56,6 +85,22 @@ TEST(Limits, ClientsOverTheMaximumAreToldSo) {
   RawClient c(broker.port());
   EXPECT_EQ(farewell(c), "-ERR 'maximum connections exceeded'\r\n");
   EXPECT_EQ(broker.server().server_snapshot().refused_connections, 1U);
+}
+
+TEST(Limits, WhoIsOverANewMaximumGoesAndTheOldestStay) {
+  BrokerFixture broker(2);
+  RawClient first(broker.port());
+  RawClient second(broker.port());
+  ASSERT_TRUE(first.send(kQuiet) && second.send(kQuiet));
+  ASSERT_TRUE(serves(first) && serves(second));
+  RawClient third(broker.port());
+  RawClient fourth(broker.port());
+  Options options = *broker.server().server_snapshot().options;
+  options.limits.max_connections = 2;
+  ASSERT_TRUE(broker.server().reload(options, /*authorization_changed=*/false).ok());
+  EXPECT_EQ(farewell(third), "-ERR 'maximum connections exceeded'\r\n");
+  EXPECT_EQ(farewell(fourth), "-ERR 'maximum connections exceeded'\r\n");
+  EXPECT_TRUE(serves(first) && serves(second));
 }
 
 TEST(Limits, SubscriptionsOverTheMaximumAreRefused) {

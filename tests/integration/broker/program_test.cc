@@ -1,10 +1,13 @@
 // feedvault-broker as a program: its life cycle.
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <regex>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -108,12 +111,94 @@ TEST_F(Program, WritesItsPortsAndRemovesThem) {
   EXPECT_FALSE(std::filesystem::exists(ports));
 }
 
+TEST_F(Program, AReloadMovesWhatTellsOthersAboutIt) {
+  const std::string conf = folder_.file("nats.conf");
+  for (const char* name : {"before", "after"}) {
+    std::filesystem::create_directory(folder_.file(name));
+  }
+  const auto configure = [&](const std::string& name) {
+    std::ofstream(conf) << "ports_file_dir: \"" << folder_.file(name) << "\"\npid_file: \""
+                        << folder_.file(name) << "/pid\"\n";
+  };
+  const auto files_of = [&](const std::string& name) {
+    std::vector<std::string> files;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_.file(name))) {
+      files.push_back(entry.path().filename().string());
+    }
+    std::sort(files.begin(), files.end());
+    return files;
+  };
+  configure("before");
+  auto broker = start({"-c", conf});
+  const std::vector<std::string> both = {
+      "feedvault-broker_" + std::to_string(broker->pid()) + ".ports", "pid"};
+  EXPECT_TRUE(eventually([&] { return files_of("before") == both; }));
+  configure("after");
+  broker->send_signal(SIGHUP);
+  EXPECT_TRUE(eventually([&] { return files_of("after") == both && files_of("before").empty(); }))
+      << broker->output();
+  broker->send_signal(SIGINT);
+  EXPECT_EQ(broker->wait_for_exit(std::chrono::seconds(10)), 0);
+  EXPECT_TRUE(files_of("after").empty());
+}
+
+// A launcher that was written for nats-server: by that name, on any free port, which it reads in
+// the ports file, and not before the words that it waits for.
+TEST_F(Program, ALauncherOfNatsServerStartsItUnderThatName) {
+  const std::string program = folder_.file("nats-server");
+  std::filesystem::create_symlink(built_program("feedvault-broker"), program);
+  Process server(Process::Options{
+      {program, "-a", "localhost", "-p", "-1", "-m", "-1", "--ports_file_dir", folder_.path()},
+      {},
+      folder_.file("output"),
+      folder_.path()});
+  EXPECT_TRUE(eventually([&] {
+    return server.output().find("Server is ready") != std::string::npos;
+  })) << server.output();
+  const std::string ports =
+      text_of(folder_.file("nats-server_" + std::to_string(server.pid()) + ".ports"));
+  std::smatch port;
+  ASSERT_TRUE(std::regex_search(ports, port, std::regex(R"re("nats://127.0.0.1:(\d+)")re")))
+      << ports;
+  EXPECT_NE(server.output().find("Listening for client connections on localhost:" + port[1].str()),
+            std::string::npos)
+      << server.output();
+  RawClient client(static_cast<std::uint16_t>(std::stoi(port[1])));
+  client.send("CONNECT {\"verbose\":false}\r\nPING\r\n");
+  EXPECT_EQ(client.receive_until("PONG\r\n"), "PONG\r\n");
+  const auto signal =
+      feedvault::testing::run({program, "--signal", "quit=" + std::to_string(server.pid())});
+  EXPECT_EQ(signal.exit_code, 0) << signal.output;
+  EXPECT_EQ(server.wait_for_exit(std::chrono::seconds(10)), 0);
+  const auto version = feedvault::testing::run({program, "-v"});
+  EXPECT_EQ(version.output.substr(0, 14), "nats-server: v");
+}
+
 TEST_F(Program, SaysInOneLineWhyItCannotStart) {
   auto first = start();
   const auto second = feedvault::testing::run(
       {built_program("feedvault-broker"), "-a", "127.0.0.1", "-p", std::to_string(port_)});
   EXPECT_EQ(second.exit_code, 2);
   EXPECT_NE(second.output.find("choose another port"), std::string::npos) << second.output;
+}
+
+// Each of its listeners, also when others listen already.
+TEST_F(Program, EndsWhereverAPortIsTaken) {
+  auto first = start();
+  const std::string taken = std::to_string(port_);
+  for (const std::string& more :
+       {"http: \"127.0.0.1:" + taken + "\"\n",
+        "websocket { host: \"127.0.0.1\", port: " + taken + ", no_tls: true }\n"}) {
+    { std::ofstream(folder_.file("taken.conf")) << "listen: \"127.0.0.1:-1\"\n" << more; }
+    Process second(
+        Process::Options{{built_program("feedvault-broker"), "-c", folder_.file("taken.conf")},
+                         {},
+                         folder_.file("second"),
+                         folder_.path()});
+    EXPECT_EQ(second.wait_for_exit(std::chrono::seconds(30)), 2) << more << second.output();
+    EXPECT_NE(second.output().find("cannot listen on 127.0.0.1:" + taken), std::string::npos)
+        << second.output();
+  }
 }
 
 TEST_F(Program, DoesNotServeBesideStreamsOfNatsServer) {

@@ -183,7 +183,8 @@ TEST_F(TlsProgram, SaysInOneLineWhatIsWrongWithItsCertificate) {
   const auto refused =
       feedvault::testing::run({built_program("feedvault-broker"), "-c", folder_.file("nats.conf")});
   EXPECT_EQ(refused.exit_code, 2);
-  EXPECT_NE(refused.output.find("nats.conf: tls: key_file: "), std::string::npos) << refused.output;
+  EXPECT_NE(refused.output.find("nats.conf:2: tls: key_file: "), std::string::npos)
+      << refused.output;
   EXPECT_EQ(std::count(refused.output.begin(), refused.output.end(), '\n'), 1) << refused.output;
 }
 

@@ -98,6 +98,23 @@ TEST(Websocket, OverTlsTheHandshakeComesFirst) {
   EXPECT_TRUE(closed);
 }
 
+// A client adds to its servers what it is told; another protocol's address would be no use to it.
+TEST(Websocket, ItsClientsAreToldItsOwnAddress) {
+  BrokerFixture broker(1, [](Options& options) {
+    with_websocket(options).client_advertise = "example.org:4222";
+    options.websocket.advertise = "example.org:443";
+  });
+  EXPECT_NE(
+      WebsocketClient(websocket_port(broker)).info().find(R"("connect_urls":["example.org:443"])"),
+      std::string::npos);
+  EXPECT_NE(RawClient(broker.port()).info().find(R"("connect_urls":["example.org:4222"])"),
+            std::string::npos);
+  Options options = *broker.server().server_snapshot().options;
+  options.websocket.advertise.clear();
+  ASSERT_TRUE(broker.server().reload(options, /*authorization_changed=*/false).ok());
+  EXPECT_EQ(WebsocketClient(websocket_port(broker)).info().find("connect_urls"), std::string::npos);
+}
+
 TEST(Websocket, AFullServerSaysSoInFrames) {
   BrokerFixture broker(
       1, [](Options& options) { with_websocket(options).limits.max_connections = 1; });

@@ -1,7 +1,5 @@
 #include "client/nats/stream_reader.h"
 
-#include <sys/socket.h>
-
 #include <atomic>
 #include <csignal>
 #include <thread>
@@ -177,27 +175,13 @@ TEST_F(StreamReaderTest, LargeMessagesOfManySizesStayWithinTheByteWindow) {
   }
 }
 
-/// Sends bytes as they are, as a client without a library would, and waits for the PONG.
-void send_raw(std::uint16_t port, const std::string& bytes) {
-  const UniqueFd fd = testing::connect_loopback(port);
-  ASSERT_TRUE(fd.valid());
-  const std::string text = "CONNECT {\"verbose\":false,\"headers\":true}\r\n" + bytes + "PING\r\n";
-  ASSERT_EQ(::send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL),
-            static_cast<ssize_t>(text.size()));
-  std::string answer;
-  while (answer.find("PONG") == std::string::npos) {
-    char buffer[4096];
-    const ssize_t got = ::recv(fd.get(), buffer, sizeof(buffer), 0);
-    ASSERT_GT(got, 0) << answer;
-    answer.append(buffer, static_cast<std::size_t>(got));
-  }
-}
-
 TEST_F(StreamReaderTest, EmptyMessagesThatLookLikeStatusesAreMessages) {
-  send_raw(server_.port(),
-           "HPUB s 16 16\r\nNATS/1.0 503\r\n\r\n\r\n"
-           "HPUB s 28 28\r\nNATS/1.0 404 No Messages\r\n\r\n\r\n"
-           "HPUB s 33 33\r\nNATS/1.0 409 Consumer Deleted\r\n\r\n\r\n");
+  const UniqueFd sent =
+      testing::send_nats(server_.port(),
+                         "HPUB s 16 16\r\nNATS/1.0 503\r\n\r\n\r\n"
+                         "HPUB s 28 28\r\nNATS/1.0 404 No Messages\r\n\r\n\r\n"
+                         "HPUB s 33 33\r\nNATS/1.0 409 Consumer Deleted\r\n\r\n\r\n");
+  ASSERT_TRUE(sent.valid());
   store(4, 4);
   auto reader = open(1);
   for (std::uint64_t seq = 1; seq <= 3; ++seq) {

@@ -248,25 +248,27 @@ TEST_F(OptionsFile, RefusesWhatIsWrongOrUnsafe) {
       {"port: 70000", "b.conf:1: port: is 70000, out of range; write a number from -1 to 65535"},
       {"max_payload: 10G", "b.conf:1: max_payload: is 10000000000, out of range"},
       {"max_payload: -1", "b.conf:1: max_payload: is -1, out of range"},
-      {"max_payload: 100mb", "b.conf: max_payload: 104857600 is more than max_pending"},
+      {"max_payload: 100mb", "b.conf:1: max_payload: 104857600 is more than max_pending"},
       {"max_connections: 0", "b.conf:1: max_connections: is 0; write -1"},
       {"ping_interval: 2m", "b.conf:1: ping_interval: 2m without quotes is the number 2000000"},
       {"ping_interval: soon", "b.conf:1: ping_interval: is no duration"},
       {"write_deadline: -1", "b.conf:1: write_deadline: is out of range"},
       {"listen: \"a:b:c\"", "b.conf:1: listen: 'a:b:c' is no address"},
       {"listen: \"host\"", "b.conf:1: listen: 'host' has no valid port"},
-      {"lame_duck_duration: \"5s\"", "b.conf: lame_duck_duration: the least is"},
-      {"tls { cert_file: x }", "b.conf: tls: needs a certificate and its key; give key_file"},
-      {"websocket { port: 1 }", "b.conf: websocket: needs a tls block"},
+      {"lame_duck_duration: \"5s\"", "b.conf:1: lame_duck_duration: the least is"},
+      {"tls { cert_file: x }", "b.conf:1: tls: needs a certificate and its key; give key_file"},
+      {"websocket { port: 1 }", "b.conf:1: websocket: needs a tls block"},
       {"authorization { users: {user: a} }", "b.conf:1: users: is no list"},
       {"authorization {\n users: [\n {user: a}\n]}", "b.conf:3: a user has a user name and"},
-      {"authorization { user: a, password: b, token: c }", "b.conf: authorization: a token and"},
+      {"authorization { user: a, password: b, token: c }", "b.conf:1: authorization: a token and"},
       {"authorization { users: [{user: a, password: b, permissions: {publish: []}}] }",
        "b.conf:1: publish: is empty"},
       {"authorization { users: [{user: a, password: b, permissions: {publish: a..b}}] }",
-       "b.conf: authorization: permissions of user 'a': 'a..b'"},
+       "b.conf:1: authorization: permissions of user 'a': 'a..b'"},
       {"no_auth_user: x\nauthorization { users: [{user: a, password: b}] }",
-       "b.conf: authorization: no_auth_user 'x'"},
+       "b.conf:2: authorization: no_auth_user 'x'"},
+      {"debug: true\n# Not max_payload's own line: it has none.\nMAX_PENDING: 1kb",
+       "b.conf:3: max_payload: 1048576 is more than max_pending"},
       {"port: 1\n}", "b.conf:2: '}' without"},
   };
   for (const Wrong& c : cases) {
@@ -362,6 +364,7 @@ TEST_F(OptionsFile, TomlErrorsNameLineAndKey) {
       {"broker = 1\n", "b.toml:1: broker: is a section"},
       {"port = 1\n", "b.toml:1: port: unknown key; settings of the broker belong under [broker]"},
       {"[nats]\nport = 99999\n", "b.toml:2: port: is 99999"},
+      {"[broker]\nlame_duck_duration = \"1s\"\n", "b.toml:2: lame_duck_duration: the least"},
   };
   for (const Wrong& c : cases) {
     EXPECT_EQ(problem("b.toml", c.text).substr(0, std::string(c.begins).size()), c.begins)
@@ -508,6 +511,19 @@ TEST(PortsFile, IsNatsServers) {
   EXPECT_FALSE(write_ports_file(folder.file("no"), "x", ports).has_value());
   const std::vector<std::string> all = listener_urls("nats", "0.0.0.0", 1);
   EXPECT_NE(std::find(all.begin(), all.end(), "nats://127.0.0.1:1"), all.end());
+}
+
+TEST(ListeningAddress, IsWhereNatsServerWouldListen) {
+  // Of a name that has both, IPv4's.
+  EXPECT_EQ(listening_address("localhost").value(), "127.0.0.1");
+  EXPECT_EQ(listening_address("127.0.0.1").value(), "127.0.0.1");
+  EXPECT_EQ(listening_address("::1").value(), "::1");
+  // All of the machine's are IPv6's, too.
+  EXPECT_EQ(listening_address("").value(), listening_address("::").value());
+  EXPECT_EQ(listening_address("0.0.0.0").value(), listening_address("::").value());
+  const Status unknown = listening_address("no such host").status();
+  EXPECT_EQ(unknown.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(unknown.message().find("check the host"), std::string::npos) << unknown.message();
 }
 
 TEST(PidFile, HoldsTheProcessId) {

@@ -348,6 +348,11 @@ TEST(AccessTest, ListedOriginsMayRead) {
   access.add_cors(with({{"origin", "https://desk.example.org"}}), answer);
   EXPECT_THAT(answer.headers,
               ::testing::Contains(Pair("Access-Control-Allow-Origin", "https://desk.example.org")));
+  // All of ours: raw bytes come with their position and time in headers alone.
+  EXPECT_THAT(
+      answer.headers,
+      ::testing::Contains(Pair("Access-Control-Expose-Headers",
+                               "Feedvault-Start, Feedvault-Position, Feedvault-Timestamp, Link")));
   Response other;
   access.add_cors(with({{"origin", "https://evil.example"}}), other);
   EXPECT_THAT(other.headers, ElementsAre(Pair("Vary", "Origin")));
