@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "broker/connection_trace.h"
 #include "broker/subject_index.h"
 
 namespace feedvault::broker {
@@ -52,9 +53,15 @@ Connection::Connection(ConnectionHost& host,
   parser_.limits().max_control_line = static_cast<std::size_t>(limits.max_control_line);
   parser_.limits().max_payload = static_cast<std::uint32_t>(limits.max_payload);
   next_ping_ = started_at_ + host.options->timeouts.ping_interval;
+  choose_tracing();
 }
 
 Connection::~Connection() = default;
+
+/// Again at a reload, and when the client turns out to be of another account.
+void Connection::choose_tracing() {
+  trace_ = ConnectionTrace::wanted(host_.options->logging, account_, id_, peer_.ip);
+}
 
 void Connection::start() {
   if (host_.authenticator->nonce_required()) {
@@ -191,6 +198,9 @@ void Connection::stop_for(ParseStop stop) {
 
 void Connection::send(std::string_view text) {
   if (open()) {
+    if (trace_ != nullptr) {
+      trace_->sent(text.substr(0, text.find_last_not_of("\r\n") + 1));
+    }
     output_.append(text);
     appended(text.size());
   }
@@ -255,6 +265,9 @@ bool Connection::deliver(Subscription& subscription, const Publish& message) {
   if (subscription.filters_delivery && permissions_ != nullptr &&
       !permissions_->can_receive(message.subject)) {
     return false;
+  }
+  if (trace_ != nullptr) {
+    trace_->delivery(subscription.sid(), message, connect_.headers);
   }
   ++subscription.delivered;
   if (subscription.max > 0 && subscription.delivered >= subscription.max) {
@@ -504,6 +517,7 @@ void Connection::options_changed(bool check_user) {
   parser_.limits().max_control_line = static_cast<std::size_t>(limits.max_control_line);
   parser_.limits().max_payload = static_cast<std::uint32_t>(limits.max_payload);
   max_pending_ = static_cast<std::size_t>(limits.max_pending);
+  choose_tracing();
   if (!check_user || !open() || user_ == nullptr) {
     return;
   }

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -11,7 +10,7 @@
 #include "broker/account.h"
 #include "broker/auth.h"
 #include "broker/connect_options.h"
-#include "broker/counters.h"
+#include "broker/connection_host.h"
 #include "broker/event_loop.h"
 #include "broker/monitoring.h"
 #include "broker/output_queue.h"
@@ -19,70 +18,10 @@
 #include "broker/receiving.h"
 #include "broker/subscription.h"
 #include "broker/transport.h"
-#include "broker/warning_limit.h"
 
 namespace feedvault::broker {
 
-class Connection;
-
-/// What a connection needs of the loop that it lives on. Implemented by Worker, and by tests.
-class ConnectionHost {
- public:
-  virtual ~ConnectionHost() = default;
-
-  // The loop's; set before the first connection, and at reload.
-  std::shared_ptr<const Options> options;
-  std::shared_ptr<const Authenticator> authenticator;
-  ChunkPool chunks;
-  LoopCounters counters;
-  WarningLimit refusals;              // of clients: credentials, handshakes
-  std::size_t turn_output_bytes = 0;  // appended since the last flush of all connections
-
-  virtual SteadyTime now() const = 0;
-  virtual std::int64_t unix_ns() const = 0;
-  /// Where the next read goes; shared by all connections of the loop.
-  virtual std::span<char> read_buffer() = 0;
-  /// Between a read and its parsing; see "order" in router.h.
-  virtual void before_input() = 0;
-  /// Read more before the others have their turn? `drained`: the last read left room in the buffer.
-  virtual bool worth_reading_on(bool drained) = 0;
-  virtual void after_input(Connection& connection) = 0;
-  /// Before anything is written to a socket, never within a publish; see "order" in router.h.
-  virtual void before_output() = 0;
-
-  /// The connection has something to be flushed at the turn's end.
-  virtual void mark_dirty(Connection& connection) = 0;
-  virtual void watch(Connection& connection, bool readable, bool writable) = 0;
-  /// Says nothing more about its socket until the next watch(), not even that it is broken.
-  virtual void mute(Connection& connection) = 0;
-  virtual void schedule(Connection& connection, SteadyTime when) = 0;
-  /// The connection has stopped: take its subscriptions out at the turn's end, then call
-  /// Connection::wind_up().
-  virtual void closing(Connection& connection) = 0;
-  /// Nothing more can happen on it: destroy it when nobody can refer to it any more.
-  virtual void finished(Connection& connection) = 0;
-
-  virtual void route(Connection& from, const Publish& publish) = 0;
-  /// The same for a publish with a reply to $SYS.REQ.>, which the server itself answers.
-  virtual void system_request(Connection& from, const Publish& publish) = 0;
-  /// Its first CONNECT was accepted.
-  virtual void connected(Connection& connection) = 0;
-  virtual void insert(Subscription& subscription) = 0;
-  /// Takes it out of the index and destroys it when nobody can refer to it any more.
-  virtual void drop(std::unique_ptr<Subscription> subscription) = 0;
-  /// It has had its last message; the owner's forget_expired() is called when that is possible.
-  virtual void expired(Subscription& subscription) = 0;
-  /// The receiver has so much pending that who sends to it should wait.
-  virtual void congested(Connection& receiver) = 0;
-  /// The streams' loop waits for a receiver that can take more now, or is closing.
-  virtual void receiver_ready() = 0;
-
-  /// Checks credentials away from the loop and calls Connection::authenticated() later. False when
-  /// too many are waiting.
-  virtual bool authenticate_elsewhere(Connection& connection, ConnectCredentials credentials) = 0;
-  /// The INFO line.
-  virtual std::string info(const Connection& connection, bool lame_duck) = 0;
-};
+class ConnectionTrace;
 
 /// Where a client comes from, for INFO and monitoring.
 struct Peer {
@@ -224,6 +163,7 @@ class Connection final : public EventHandler, public ParserSink, public Timer {
   bool may_publish(const Publish& publish);
   void permission_violation(const std::string& text);
 
+  void choose_tracing();
   void send(std::string_view text);
   void send_ok();
   void send_error(std::string_view text);
@@ -251,6 +191,7 @@ class Connection final : public EventHandler, public ParserSink, public Timer {
   std::shared_ptr<const User> user_;
   const Permissions* permissions_ = nullptr;  // of user_; null: all is allowed
   std::unique_ptr<ReplyPermits> reply_permits_;
+  std::unique_ptr<ConnectionTrace> trace_;  // null but with -V
   std::string held_input_;  // while a CONNECT before it is being checked, or others have their turn
   std::string nonce_;
   std::string_view close_reason_;

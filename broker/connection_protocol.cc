@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "broker/connection.h"
+#include "broker/connection_trace.h"
 #include "broker/subject_index.h"
 
 namespace feedvault::broker {
@@ -42,6 +43,9 @@ bool Connection::on_connect(std::string_view json) {
     host_.counters.protocol_errors.add(1);
     close(close_reasons::kProtocolViolation);
     return false;
+  }
+  if (trace_ != nullptr) {
+    trace_->connect(connect_);
   }
   ConnectCredentials credentials = connect_.credentials;
   if (connected_ && credentials.empty()) {
@@ -134,6 +138,7 @@ void Connection::set_user(std::shared_ptr<const User> user) {
       forget_expired(*subscriptions_.begin()->second);
     }
     account_ = now;
+    choose_tracing();
   }
   user_ = std::move(user);
   permissions_ = user_->permissions.get();
@@ -152,11 +157,17 @@ bool Connection::on_info(std::string_view json) {
 }
 
 bool Connection::on_ping() {
+  if (trace_ != nullptr) {
+    trace_->received("PING");
+  }
   send("PONG\r\n");
   return open();
 }
 
 bool Connection::on_pong() {
+  if (trace_ != nullptr) {
+    trace_->received("PONG");
+  }
   if (pings_out_ > 0) {
     rtt_ns_ = std::chrono::nanoseconds(host_.now() - ping_sent_).count();
     rtt_measured_ = true;
@@ -181,6 +192,9 @@ bool Connection::may_publish(const Publish& publish) {
 }
 
 bool Connection::on_publish(const Publish& publish) {
+  if (trace_ != nullptr) {
+    trace_->publish(publish);
+  }
   ++traffic_.in_msgs;
   traffic_.in_bytes += publish.body.size();
   host_.counters.in_msgs.add(1);
@@ -204,6 +218,9 @@ bool Connection::on_publish(const Publish& publish) {
 bool Connection::on_subscribe(std::string_view subject,
                               std::string_view queue,
                               std::string_view sid) {
+  if (trace_ != nullptr) {
+    trace_->received(fmt::format("SUB {} {}{}{}", subject, queue, queue.empty() ? "" : " ", sid));
+  }
   const LimitOptions& limits = host_.options->limits;
   if (queue == "_sys_" ||
       (permissions_ != nullptr && !permissions_->can_subscribe(subject, queue))) {
@@ -241,6 +258,9 @@ bool Connection::on_subscribe(std::string_view subject,
 }
 
 bool Connection::on_unsubscribe(std::string_view sid, std::int64_t max) {
+  if (trace_ != nullptr) {
+    trace_->received(max > 0 ? fmt::format("UNSUB {} {}", sid, max) : fmt::format("UNSUB {}", sid));
+  }
   if (const auto found = subscriptions_.find(sid); found != subscriptions_.end()) {
     Subscription& subscription = *found->second;
     if (max > 0 && max > subscription.delivered) {

@@ -12,6 +12,9 @@
 namespace feedvault::broker {
 namespace {
 
+constexpr const char* kWithTime = "%Y-%m-%dT%H:%M:%S.%fZ %^%l%$ %n: %v";
+constexpr const char* kWithoutTime = "%^%l%$ %n: %v";
+
 using SinkPtr = std::shared_ptr<spdlog::sinks::sink>;
 
 // The loops log while sinks are exchanged, which spdlog's loggers do not allow: they keep this one,
@@ -42,8 +45,7 @@ Result<SinkPtr> make_sink(const LoggingOptions& options) {
         file = std::make_shared<spdlog::sinks::basic_file_sink_mt>(options.file);
       }
       file->set_formatter(std::make_unique<spdlog::pattern_formatter>(
-          options.timestamps ? "%Y-%m-%dT%H:%M:%S.%fZ %l %n: %v" : "%l %n: %v",
-          spdlog::pattern_time_type::utc));
+          options.timestamps ? kWithTime : kWithoutTime, spdlog::pattern_time_type::utc));
       return file;
     }
     return SinkPtr(std::make_shared<spdlog::sinks::syslog_sink_mt>(
@@ -57,7 +59,12 @@ Result<SinkPtr> make_sink(const LoggingOptions& options) {
 
 Status set_up_log(const LoggingOptions& options) {
   const Logger log = logger("broker");
-  log->set_level(options.debug || options.trace ? spdlog::level::debug : spdlog::level::info);
+  log->set_level(options.trace   ? spdlog::level::trace
+                 : options.debug ? spdlog::level::debug
+                                 : spdlog::level::info);
+  if (options.file.empty() && !options.syslog) {
+    log->set_pattern(options.timestamps ? kWithTime : kWithoutTime, spdlog::pattern_time_type::utc);
+  }
   return reopen_log(options);
 }
 

@@ -111,6 +111,34 @@ TEST_F(Program, WritesItsPortsAndRemovesThem) {
   EXPECT_FALSE(std::filesystem::exists(ports));
 }
 
+TEST_F(Program, TracesWhatGoesOverTheWireAndNoCredential) {
+  auto broker = start({"-V", "--max_traced_msg_len", "4", "--user", "alice", "--pass", "s3cret"});
+  RawClient client(port_);
+  client.send(
+      "CONNECT {\"verbose\":false,\"headers\":true,\"user\":\"alice\",\"pass\":\"s3cret\","
+      "\"auth_token\":\"s3cret\",\"sig\":\"s3cret\",\"jwt\":\"s3cret\",\"name\":\"desk\"}\r\n"
+      "SUB a.> workers 1\r\nUNSUB 1 5\r\nPUB a.b r 2\r\n\x1b\n\r\n"
+      "HPUB a.c 12 17\r\nNATS/1.0\r\n\r\nhello\r\nPING\r\n");
+  ASSERT_EQ(client.receive_until("PONG\r\n").substr(0, 14), "MSG a.b 1 r 2\r");
+  const auto traced = [&](const std::string& line) {
+    return broker->output().find(" ip=127.0.0.1 " + line + "\n") != std::string::npos;
+  };
+  EXPECT_TRUE(eventually([&] { return traced("->> [PONG]"); })) << broker->output();
+  for (const char* line : {"<<- [SUB a.> workers 1]",
+                           "<<- [UNSUB 1 5]",
+                           "<<- [PUB a.b r 2]",
+                           R"(<<- MSG_PAYLOAD: ["\x1b\x0a"])",
+                           "->> [MSG a.b 1 r 2]",
+                           "<<- [HPUB a.c 12 17]",
+                           R"(<<- MSG_PAYLOAD: ["NATS..."])",
+                           "->> [HMSG a.c 1 12 17]",
+                           "<<- [PING]"}) {
+    EXPECT_TRUE(traced(line)) << line << "\n" << broker->output();
+  }
+  EXPECT_NE(broker->output().find("desk"), std::string::npos);
+  EXPECT_EQ(broker->output().find("s3cret"), std::string::npos) << broker->output();
+}
+
 TEST_F(Program, AReloadMovesWhatTellsOthersAboutIt) {
   const std::string conf = folder_.file("nats.conf");
   for (const char* name : {"before", "after"}) {
