@@ -103,9 +103,10 @@ class NdjsonFormat final : public Format {
   }
 };
 
+// In the gateway's order, so that a file of one is read like one of the other.
 std::vector<std::string> cells_of(const HistoryRow& row, const std::vector<Field>& fields) {
   std::vector<std::string> cells = {
-      std::to_string(row.row.seq), format_rfc3339_us(row.row.timestamp_us), row.row.id};
+      std::to_string(row.row.seq), row.row.id, format_rfc3339_us(row.row.timestamp_us)};
   for (const Field& field : fields) {
     cells.push_back(plain(row.fields, field));
   }
@@ -113,7 +114,7 @@ std::vector<std::string> cells_of(const HistoryRow& row, const std::vector<Field
 }
 
 std::vector<std::string> headings(const std::vector<Field>& fields) {
-  std::vector<std::string> names = {"seq", "timestamp", "id"};
+  std::vector<std::string> names = {"seq", "id", "timestamp"};
   for (const Field& field : fields) {
     names.push_back(field.name);
   }

@@ -8,11 +8,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <map>
 #include <stdexcept>
+#include <string_view>
 #include <thread>
 
 #include "base/file.h"
@@ -32,31 +35,64 @@ int decode_wait_status(int status) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-// In the child, between fork and exec.
-[[noreturn]] void exec_child(const Process::Options& options, int output_fd) {
-  ::setpgid(0, 0);
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (output_fd >= 0) {
-    ::dup2(output_fd, STDOUT_FILENO);
-    ::dup2(output_fd, STDERR_FILENO);
+// What exec wants, made before fork: another thread may hold the allocator's lock then, for which
+// the child, having only the thread that forked, would wait for ever.
+class Prepared {
+ public:
+  explicit Prepared(const Process::Options& options) : folder_(options.working_folder) {
+    std::map<std::string, std::string> environment = options.environment;
+    for (char** at = environ; *at != nullptr; ++at) {
+      const std::string_view entry(*at);
+      const std::size_t end = std::min(entry.find('='), entry.size());
+      environment.try_emplace(std::string(entry.substr(0, end)),
+                              entry.substr(std::min(end + 1, entry.size())));
+    }
+    for (const auto& [name, value] : environment) {
+      environment_.push_back(name + "=" + value);
+    }
+    arguments_ = options.command;
+    argv_ = pointers(arguments_);
+    envp_ = pointers(environment_);
+    failure_ = "cannot start " + arguments_.front() + ": ";
   }
-  const int null_fd = ::open("/dev/null", O_RDONLY);
-  ::dup2(null_fd, STDIN_FILENO);
-  if (!options.working_folder.empty() && ::chdir(options.working_folder.c_str()) != 0) {
+
+  // In the child: nothing but what is safe in a signal handler.
+  [[noreturn]] void exec(int output_fd) {
+    ::setpgid(0, 0);
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (output_fd >= 0) {
+      ::dup2(output_fd, STDOUT_FILENO);
+      ::dup2(output_fd, STDERR_FILENO);
+    }
+    const int null_fd = ::open("/dev/null", O_RDONLY);
+    ::dup2(null_fd, STDIN_FILENO);
+    if (folder_.empty() || ::chdir(folder_.c_str()) == 0) {
+      environ = envp_.data();
+      ::execvp(argv_[0], argv_.data());
+    }
+    const char* const why = ::strerrordesc_np(errno);
+    static_cast<void>(!::write(STDERR_FILENO, failure_.data(), failure_.size()));
+    static_cast<void>(!::write(STDERR_FILENO, why, std::strlen(why)));
     ::_exit(127);
   }
-  for (const auto& [name, value] : options.environment) {
-    ::setenv(name.c_str(), value.c_str(), 1);
+
+ private:
+  static std::vector<char*> pointers(std::vector<std::string>& texts) {
+    std::vector<char*> all;
+    for (std::string& text : texts) {
+      all.push_back(text.data());
+    }
+    all.push_back(nullptr);
+    return all;
   }
-  std::vector<char*> arguments;
-  for (const std::string& argument : options.command) {
-    arguments.push_back(const_cast<char*>(argument.c_str()));
-  }
-  arguments.push_back(nullptr);
-  ::execvp(arguments[0], arguments.data());
-  ::dprintf(STDERR_FILENO, "cannot start %s: %s\n", arguments[0], std::strerror(errno));
-  ::_exit(127);
-}
+
+  std::string folder_;
+  std::vector<std::string> arguments_;
+  std::vector<std::string> environment_;
+  std::vector<char*> argv_;
+  std::vector<char*> envp_;
+  std::string failure_;
+};
 
 }  // namespace
 
@@ -100,12 +136,13 @@ Process::Process(Options options) : options_(std::move(options)) {
     output.reset(
         ::open(options_.output_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
   }
+  Prepared prepared(options_);
   pid_ = ::fork();
   if (pid_ < 0) {
     throw std::runtime_error(std::string("fork: ") + std::strerror(errno));
   }
   if (pid_ == 0) {
-    exec_child(options_, output.get());
+    prepared.exec(output.get());
   }
   ::setpgid(pid_, pid_);
 }

@@ -77,15 +77,15 @@ TEST_F(HistoryCommandTest, PrintsARangeInItsFormatsAndFilters) {
   const auto csv = lines_in(
       feedvault({"history", "events", "--to", "4", "--format", "csv", "sport=GOLF"}).output);
   ASSERT_EQ(csv.size(), 3U);
-  EXPECT_EQ(csv[0], "seq,timestamp,id,sport,match_title,data_event\r");
-  EXPECT_TRUE(csv[1].starts_with("2,")) << csv[1];
-  EXPECT_TRUE(csv[1].ends_with(",id2,GOLF,\"A, \"\"B\"\" 2\",par\r")) << csv[1];
+  EXPECT_EQ(csv[0], "seq,id,timestamp,sport,match_title,data_event\r");
+  EXPECT_TRUE(csv[1].starts_with("2,id2,")) << csv[1];
+  EXPECT_TRUE(csv[1].ends_with("Z,GOLF,\"A, \"\"B\"\" 2\",par\r")) << csv[1];
 
   const auto from = format_rfc3339_us(storage::TestBatch::kTimeUs + 3);
   const auto table = lines_in(
       feedvault({"history", "events", "--from", from, "--to", from, "--format", "table"}).output);
   ASSERT_EQ(table.size(), 2U);
-  EXPECT_TRUE(table[1].starts_with("3    2025-")) << table[1];
+  EXPECT_TRUE(table[1].starts_with("3    id3  2025-")) << table[1];
 
   const Finished wrong = feedvault({"history", "events", "colour=red"});
   EXPECT_EQ(wrong.exit_code, 2);
