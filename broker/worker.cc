@@ -172,7 +172,7 @@ std::span<char> Worker::read_buffer() {
 
 bool Worker::worth_reading_on(bool drained) {
   return (!drained || dirty_.size() >= kManyReceivers) && congested_ == nullptr &&
-         suspended_.empty() && !turn_is_long() &&
+         suspended_.empty() && !turn_is_long() && !streams_have_enough() &&
          turn_output_bytes < dirty_.size() * kWorthwhileWriteBytes + 1;
 }
 
@@ -499,8 +499,13 @@ void Worker::release_stalled(bool all_of, const Connection* connection) {
 
 // --- producers that are faster than the streams store ---
 
-// Once a read, not once a message: what one read holds is the most that a producer gets past the
-// bound.
+// Asked once a read, not once a message: what one read holds is the most that a producer gets past
+// the bound.
+bool Worker::streams_have_enough() const {
+  return router_.to_streams().messages != to_streams_.messages &&
+         shared_.streams->full(/*captured=*/true);
+}
+
 void Worker::hold_if_streams_are_full(Connection& connection) {
   const Router::StreamTraffic sent = router_.to_streams();
   if (sent.messages == to_streams_.messages) {

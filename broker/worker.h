@@ -180,6 +180,7 @@ class Worker final : public ConnectionHost, public TurnHandler {
   void ask_to_stall(std::uint32_t loop, std::uint64_t connection, std::chrono::milliseconds time);
   void release_stalled(bool all_of, const Connection* connection);
   void note_interest(const Subscription& subscription);
+  bool streams_have_enough() const;
   void hold_if_streams_are_full(Connection& connection);
   void release_held();
 
