@@ -26,6 +26,14 @@ class LogFault : public ::testing::Test {
     log_ = std::move(*log);
   }
 
+  /// What was not synced is gone.
+  void open_after_power_cut() {
+    log_.reset();
+    fs_.cut_now(PowerLossFileSystem::Mode::kForget);
+    fs_.restart();
+    open();
+  }
+
   /// The next operation of this kind on a file with this in its name fails with EIO.
   void fail_once(Op op, const std::string& name) {
     fs_.set_fault([this, op, name](Op now, const std::string& path) -> Status {
@@ -95,10 +103,7 @@ TEST_F(LogFault, AFailedSyncStopsTheLogForGood) {
   EXPECT_EQ(log_->durable_seq(), 1U);
   // The kernel has dropped the page: had we synced again, it would have said ok.
   fs_.set_fault(nullptr);
-  log_.reset();
-  fs_.cut_now(PowerLossFileSystem::Mode::kForget);
-  fs_.restart();
-  open();
+  open_after_power_cut();
   EXPECT_EQ(read_all(*log_).size(), 1U);
   EXPECT_GT(must_append("next"), 2U);
 }
@@ -243,10 +248,7 @@ TEST_F(LogFault, AFullDiskLosesNothingAndGoesOn) {
   EXPECT_EQ(log_->durable_seq(), last);
   EXPECT_EQ(must_append("more"), last + 1);
   ASSERT_OK(log_->sync());
-  log_.reset();
-  fs_.cut_now(PowerLossFileSystem::Mode::kForget);
-  fs_.restart();
-  open();
+  open_after_power_cut();
   EXPECT_TRUE(log_->recovery().damage.empty());
   ModelMessages found = read_all(*log_);
   found.erase(last + 1);
@@ -271,10 +273,7 @@ TEST_F(LogFault, RemovalsWaitForRoomOnAFullDisk) {
   EXPECT_EQ(read_all(*log_).size(), 1U);
   fs_.set_capacity(~std::uint64_t{0});
   ASSERT_OK(log_->sync());
-  log_.reset();
-  fs_.cut_now(PowerLossFileSystem::Mode::kForget);
-  fs_.restart();
-  open();
+  open_after_power_cut();
   EXPECT_TRUE(log_->recovery().damage.empty());
   const ModelMessages found = read_all(*log_);
   ASSERT_EQ(found.size(), 1U);
