@@ -172,6 +172,8 @@ Status read_marks(FileSystem& fs, const std::string& dir, bool has_segments, Log
     }
     if (!contents.has_value() && has_segments) {
       note(check, name, 0, 0, 0, "the file is missing or unreadable");
+    } else if (file.has_value() && contents.has_value()) {
+      check.report.slots_damaged += (*file)->damaged_slots();
     }
     return {};
   };
@@ -301,6 +303,11 @@ std::string describe(const StreamReport& report) {
   if (report.indexes_missing != 0) {
     text += "  " + std::to_string(report.indexes_missing) +
             " segments without a whole index, which the next start makes again\n";
+  }
+  if (report.slots_damaged != 0) {
+    text += "  " + std::to_string(report.slots_damaged) +
+            " places in `sequence` and `synced` are damaged where a copy exists, or were being "
+            "written when the power went: nothing is lost\n";
   }
   for (const Damage& damage : report.damage) {
     text += describe(damage);

@@ -23,6 +23,8 @@ struct StreamReport {
   std::uint64_t cut_bytes = 0;  // of an unfinished write at the end: no loss
   /// Sealed segments whose index is missing or unreadable: no loss, the next start makes it again.
   std::uint64_t indexes_missing = 0;
+  /// Of `sequence` and `synced`: damaged where a copy exists, or torn by a power cut. No loss.
+  std::uint64_t slots_damaged = 0;
   std::vector<Damage> damage;
 };
 

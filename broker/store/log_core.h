@@ -194,6 +194,7 @@ class LogCore {
   Status write_removals();
   Status write_some_removals();
   Status relieve_full_disk();
+  Status give_up_active();
   Status reserve_numbers();
   Status reserve_room(std::uint64_t end);
   Status drop_footer(File& file, std::uint64_t offset);
@@ -235,6 +236,7 @@ class LogCore {
   // Writer thread only.
   bool closed_ = false;
   bool active_has_footer_ = false;  // to be cut off before the next record
+  bool active_is_gone_ = false;     // on a full disk: the next segment has yet to be made
   std::size_t buffer_capacity_ = 0;
   std::uint64_t room_end_ = 0;  // of what is reserved in the active segment's file
   std::vector<StreamSeq> pending_removals_;

@@ -59,6 +59,9 @@ Result<StreamSeq> LogCore::append(std::string_view subject,
                             std::to_string(subject.size()) + " cannot be stored");
   }
   const auto size = static_cast<std::size_t>(record_bytes(body));
+  if (active_is_gone_) {
+    RETURN_IF_ERROR(roll(next_seq_.load(std::memory_order_relaxed)));
+  }
   std::size_t used = 0;
   std::uint64_t flushed = 0;
   {
@@ -77,7 +80,14 @@ Result<StreamSeq> LogCore::append(std::string_view subject,
     used = 0;
   }
   if (flushed + used + size > room_end_) {
-    RETURN_IF_ERROR(reserve_room(flushed + used + size));
+    const Status room = reserve_room(flushed + used + size);
+    if (room.code() == StatusCode::kExhausted) {
+      RETURN_IF_ERROR(relieve_full_disk());
+      if (active_is_gone_) {
+        return append(subject, headers, payload, time_ns);
+      }
+    }
+    RETURN_IF_ERROR(room);
   }
   make_room(used + size);
   const StreamSeq seq = next_seq_.load(std::memory_order_relaxed);
@@ -306,20 +316,33 @@ Status LogCore::flush() {
   return drop_dead_segments();
 }
 
-/// A purge can make room although nothing can be written: its mark is overwritten in place.
+/// A purge can make room although nothing can be written: its mark is overwritten in place. So can
+/// any removal once it was the last message's: all are purged then.
 Status LogCore::relieve_full_disk() {
+  const StreamSeq next = next_seq_.load(std::memory_order_relaxed);
+  bool all_dead = false;
+  {
+    const MutexLock lock(mutex_);
+    all_dead = index_.first_seq() == 0 && flushed_.offset + buffered_ > kRecordsStart;
+  }
+  if (all_dead) {
+    front_ = purged_front_ = next;
+  }
   {
     const MutexLock lock(marks_mutex_);
-    if (purged_front_ <= sequence_.front) {
+    if (purged_front_ <= sequence_.front && !all_dead) {
       return {};
     }
     SequenceMark mark = sequence_;
     mark.front = purged_front_;
     SyncedMark synced = synced_;
     synced.front = std::max(synced.front, purged_front_);
+    if (all_dead) {
+      synced.next_seq = next;  // no segment may be left to say so
+    }
     Status status = write_sequence(mark, true);
     if (status.ok()) {
-      status = put_synced(synced);
+      status = put_synced(synced, all_dead);
     }
     if (!status.ok()) {
       return stop(status);
@@ -327,8 +350,51 @@ Status LogCore::relieve_full_disk() {
     const MutexLock index_lock(mutex_);
     durable_front_ = std::max(durable_front_, synced_.front);
   }
+  if (all_dead) {
+    RETURN_IF_ERROR(give_up_active());
+  }
   RETURN_IF_ERROR(drop_dead_segments());
   return remove_dead_files();
+}
+
+/// Gives back the room of the active segment. Requires: the marks say that everything is purged.
+/// The next segment's file may need that very room, so it comes after.
+Status LogCore::give_up_active() {
+  std::shared_ptr<SegmentFile> file;
+  {
+    const MutexLock lock(mutex_);
+    for (const std::unique_ptr<Segment>& segment : index_.segments()) {
+      segment->killed_in_batch = 0;  // the marks have removed it, no record is needed for it
+      segment->killed_by_front = 0;
+    }
+    Segment& active = index_.active();
+    file = active.file;
+    active.entries = {};
+    active.deltas = {};
+    active.removals = {};
+    active.removals_count = 0;
+    active.end_offset = kRecordsStart;
+    active.file_bytes = kRecordsStart;
+    flushed_.offset = kRecordsStart;
+    flushed_.next_seq = next_seq_.load(std::memory_order_relaxed);
+    flushed_.front = front_;
+    flushed_.purged_front = purged_front_;
+    durable_seq_.store(flushed_.next_seq - 1, std::memory_order_release);
+    buffered_ = 0;
+  }
+  pending_removals_.clear();
+  room_end_ = 0;
+  active_has_footer_ = false;
+  active_is_gone_ = true;
+  FAILPOINT("store.give_up");
+  Status status = fs_.remove(dir_ + '/' + file->name);
+  if (status.ok()) {
+    status = fs_.sync_dir(dir_);
+  }
+  if (status.ok()) {
+    status = file->file->truncate(kRecordsStart);  // a reader may still have it open
+  }
+  return status.ok() ? Status() : stop(status);
 }
 
 Status LogCore::sync() {
@@ -390,7 +456,11 @@ Status LogCore::write_marks(const Extent& extent) {
         return stop(status);
       }
     }
-    const SyncedMark mark{stream_id_, extent.segment, extent.offset, extent.next_seq, extent.front};
+    const SyncedMark mark{stream_id_,
+                          extent.segment,
+                          extent.offset,
+                          std::max(extent.next_seq, synced_.next_seq),
+                          std::max(extent.front, synced_.front)};
     const bool newer =
         std::pair(mark.segment, mark.offset) >= std::pair(synced_.segment, synced_.offset);
     if (newer && (mark.offset != synced_.offset || mark.segment != synced_.segment ||
@@ -484,6 +554,7 @@ Status LogCore::roll(StreamSeq prev_end_seq) {
   flushed_.segment = next_segment_;
   flushed_.offset = kRecordsStart;
   active_has_footer_ = false;
+  active_is_gone_ = false;
   room_end_ = 0;
   ++next_segment_;
   return {};

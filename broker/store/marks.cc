@@ -44,6 +44,10 @@ Result<std::unique_ptr<SlotFile>> SlotFile::open(FileSystem& fs,
     ASSIGN_OR_RETURN(const std::size_t n, slots->file_->read_at(i * kSlotDistance, bytes));
     const std::string_view slot(bytes, kSlotBytes);
     if (n != kSlotBytes || !is_whole(slot, magic)) {
+      // An interrupted creation leaves untouched ones.
+      if (slot.substr(0, n).find_first_not_of('\0') != std::string_view::npos) {
+        ++slots->damaged_slots_;
+      }
       continue;
     }
     const auto generation = load<std::uint64_t>(bytes + 8);

@@ -37,6 +37,10 @@ class SlotFile {
                                                   std::string_view magic,
                                                   const Contents& contents);
 
+  /// How many slots open() found neither whole nor untouched: flipped bits, or writes that a power
+  /// cut tore. Others held what counts.
+  std::size_t damaged_slots() const { return damaged_slots_; }
+
   /// On return it survives a power cut.
   Status write_durably(const Contents& contents);
   /// It survives a kill.
@@ -50,6 +54,7 @@ class SlotFile {
   std::string magic_;
   Status write(std::size_t slot, const Contents& contents);
 
+  std::size_t damaged_slots_ = 0;
   std::uint64_t generation_ = 0;
   std::size_t durable_slot_ = 0;  // the next one of each kind goes there
   std::size_t passing_slot_ = 2;

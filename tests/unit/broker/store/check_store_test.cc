@@ -85,6 +85,28 @@ TEST_F(Check, DamageToWhatWasRemovedIsNone) {
   EXPECT_TRUE(check().healthy());
 }
 
+TEST_F(Check, TellsOfADamagedMark) {
+  for (const std::string name : {"sequence", "synced"}) {
+    const std::string path = "/store/one/log/" + name;
+    const std::string before = fs_.contents(path);
+    for (const std::size_t slot : {0U, 1U, 2U, 3U}) {
+      for (const std::size_t byte : {0U, 8U, 40U, 71U}) {
+        SCOPED_TRACE(name + " slot " + std::to_string(slot) + '.' + std::to_string(byte));
+        std::string bytes = before;
+        bytes[slot * 4096 + byte] ^= 4;
+        fs_.set_contents(path, bytes);
+        const StoreReport report = check();
+        EXPECT_EQ(report.streams[0].slots_damaged, 1U);
+        EXPECT_EQ(report.streams[0].messages, 99U);
+        EXPECT_TRUE(report.healthy()) << report.to_string();
+        EXPECT_NE(report.to_string().find("1 places in `sequence`"), std::string::npos);
+      }
+    }
+    fs_.set_contents(path, before);
+  }
+  EXPECT_EQ(check().streams[0].slots_damaged, 0U);
+}
+
 TEST_F(Check, NamesADamagedStateFile) {
   flip("/store/one/consumers/c.state", "position");
   const StoreReport report = check();

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "broker/store/check_store.h"
 #include "tests/unit/broker/store/log_model.h"
 
 namespace feedvault::broker::store {
@@ -297,6 +298,116 @@ TEST_F(LogFault, APurgeMakesRoomOnAFullDisk) {
   open();
   EXPECT_EQ(log_->state().first_seq, last - 20);
   EXPECT_EQ(log_->state().last_seq, last + 1);
+}
+
+class OneSegment : public LogFault {
+ protected:
+  OneSegment() {
+    options_.segment_bytes = 1U << 20U;
+    options_.write_buffer_bytes = 4096;
+    options_.after_power_cut = AfterPowerCut::kTrustSync;
+    open();
+  }
+
+  /// Fills the disk: one segment has all of it. The last number.
+  StreamSeq fill(bool reserves) {
+    fs_.set_reserves(reserves);
+    fs_.set_capacity(fs_.total_bytes() + 60'000);
+    for (int i = 0;; ++i) {
+      const auto seq = log_->append("a.b", "", std::string(300, 'y'), 1);
+      const Status status = seq.has_value() && i % 10 == 0 ? log_->sync() : seq.status();
+      if (!status.ok()) {
+        EXPECT_EQ(status.code(), StatusCode::kExhausted) << show(status);
+        return log_->last_seq();
+      }
+    }
+  }
+  void expect_room_behind(StreamSeq last) {
+    // As a stream does: a flush first, then another try.
+    static_cast<void>(log_->sync());
+    EXPECT_EQ(must_append("fits"), last + 1);
+    ASSERT_OK(log_->sync());
+    EXPECT_EQ(log_->durable_seq(), last + 1);
+    open_after_power_cut();
+    EXPECT_TRUE(log_->recovery().damage.empty());
+    ASSERT_EQ(read_all(*log_).size(), 1U);
+    EXPECT_EQ(log_->state().first_seq, last + 1);
+    EXPECT_EQ(must_append("more"), last + 2);
+    const auto report = check_store(fs_, "/store/s");
+    ASSERT_TRUE(report.has_value());
+    EXPECT_TRUE(report->healthy()) << report->to_string();
+  }
+};
+
+TEST_F(OneSegment, APurgeOfAllMakesRoomOnAFullDisk) {
+  for (const bool reserves : {true, false}) {
+    SCOPED_TRACE(reserves);
+    const StreamSeq last = fill(reserves);
+    ASSERT_TRUE(log_->purge_below(last + 1).has_value());
+    expect_room_behind(last);
+    const auto files = fs_.files();
+    EXPECT_EQ(std::ranges::count_if(
+                  files, [](const auto& file) { return file.find("segment-") != file.npos; }),
+              1)
+        << "the room was not given back";
+    ASSERT_TRUE(log_->purge_below(last + 3).has_value());
+    ASSERT_OK(log_->sync());
+  }
+}
+
+TEST_F(OneSegment, RemovalsOfAllMakeRoomOnAFullDisk) {
+  const StreamSeq last = fill(true);
+  for (StreamSeq seq = 1; seq <= last; ++seq) {
+    ASSERT_OK(log_->remove(seq));
+  }
+  expect_room_behind(last);
+}
+
+TEST_F(OneSegment, WhileOneMessageIsLeftNothingGoes) {
+  const StreamSeq last = fill(true);
+  for (StreamSeq seq = 1; seq < last; ++seq) {
+    ASSERT_OK(log_->remove(seq));
+  }
+  static_cast<void>(log_->sync());
+  EXPECT_EQ(log_->append("a.b", "", std::string(300, 'y'), 1).error().code(),
+            StatusCode::kExhausted);
+  ASSERT_EQ(read_all(*log_).size(), 1U);
+  EXPECT_EQ(log_->state().first_seq, last);
+}
+
+TEST_F(OneSegment, NoNumberIsUsedTwiceWhereverThePowerGoesOff) {
+  for (std::uint64_t operations = 0; operations < 60; ++operations) {
+    SCOPED_TRACE(operations);
+    for (const auto mode :
+         {PowerLossFileSystem::Mode::kForget, PowerLossFileSystem::Mode::kKeepSome}) {
+      const StreamSeq last = fill(true);
+      const StreamSeq durable = log_->durable_seq();
+      fs_.cut_after(operations, mode);
+      StreamSeq given = 0;
+      if (log_->purge_below(last + 1).has_value()) {
+        static_cast<void>(log_->sync());
+        const auto seq = log_->append("a.b", "", "new", 1);
+        given = seq.has_value() && log_->sync().ok() ? *seq : 0;
+      }
+      if (!fs_.is_off()) {
+        fs_.cut_now(mode);
+      }
+      log_.reset();
+      fs_.restart();
+      fs_.set_capacity(~std::uint64_t{0});
+      open();
+      EXPECT_TRUE(log_->recovery().damage.empty()) << log_->recovery().damage[0].what;
+      EXPECT_GE(log_->last_seq(), std::max(durable, given));
+      if (given != 0) {
+        ReadBuffer buffer;
+        const auto message = log_->read(given, buffer);
+        ASSERT_TRUE(message.has_value()) << show(message.error());
+        EXPECT_EQ(message->payload, "new");
+      }
+      ASSERT_TRUE(log_->purge_below(log_->last_seq() + 1).has_value());
+      ASSERT_OK(log_->sync());
+    }
+  }
 }
 
 TEST_F(LogFault, WhatCannotBeStoredIsRefused) {
