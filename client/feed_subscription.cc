@@ -272,6 +272,7 @@ Status FeedSubscription::read_history() {
 Status FeedSubscription::open_reader() {
   nats::ReaderOptions options;
   options.window_messages = options_.max_in_flight;
+  options.written = true;  // the table has it, and the feed stream gets it again
   ASSIGN_OR_RETURN(auto reader,
                    nats::StreamReader::open(connection_, stream_, join_->next(), options));
   set_reader(std::move(reader));

@@ -22,8 +22,10 @@ IngestReader::IngestReader(Options options,
       next_seq_(options_.start_seq) {}
 
 Status IngestReader::start() {
-  ASSIGN_OR_RETURN(reader_,
-                   nats::StreamReader::open(connection_, options_.stream, options_.start_seq, {}));
+  nats::ReaderOptions options;
+  options.written = true;  // check_ingest() finds a tail that was lost; ids tell messages apart
+  ASSIGN_OR_RETURN(
+      reader_, nats::StreamReader::open(connection_, options_.stream, options_.start_seq, options));
   thread_ = std::thread([this] { run(); });
   return {};
 }

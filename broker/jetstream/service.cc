@@ -394,6 +394,7 @@ void Service::settle(Served& entry) {
 
 void Service::begin_sync(Served& entry) {
   if (entry.syncing != nullptr) {
+    entry.stream->write();
     return;
   }
   auto job = std::make_shared<SyncJob>();

@@ -98,7 +98,7 @@ void Consumer::set_up(const Moment& now) {
                   largest > 0 ? static_cast<std::uint64_t>(largest) : kDefaultBurstBytes);
   }
   if (config().replay_policy == ReplayPolicy::kOriginal) {
-    replay_to_ = stream_.visible_seq();
+    replay_to_ = end_seq();
   }
   touch(now);
   if (!config().is_pull()) {
@@ -122,6 +122,10 @@ void Consumer::mark() {
     touched_ = true;
     watch_->touched(*this);
   }
+}
+
+StreamSeq Consumer::end_seq() const {
+  return config().delivers_written() ? stream_.written_seq() : stream_.visible_seq();
 }
 
 StreamSeq Consumer::first_needed() const {
@@ -156,18 +160,18 @@ bool Consumer::is_done(StreamSeq seq) const {
 // --- num_pending ---
 
 std::uint64_t Consumer::count_pending() {
-  return last_seqs_.size() + stream_.count_matching(next_seq_, filter_);
+  return last_seqs_.size() + stream_.count_matching(next_seq_, end_seq(), filter_);
 }
 
 std::uint64_t Consumer::num_pending() {
-  const StreamSeq visible = stream_.visible_seq();
+  const StreamSeq end = end_seq();
   if (pending_stale_) {
     pending_ = count_pending();
     pending_stale_ = false;
-    counted_to_ = visible;
-  } else if (visible > counted_to_) {
-    pending_ += stream_.count_matching(std::max(counted_to_ + 1, next_seq_), filter_);
-    counted_to_ = visible;
+    counted_to_ = end;
+  } else if (end > counted_to_) {
+    pending_ += stream_.count_matching(std::max(counted_to_ + 1, next_seq_), end, filter_);
+    counted_to_ = end;
   }
   return pending_;
 }
@@ -177,7 +181,7 @@ std::uint64_t Consumer::num_pending() {
 /// kRecountNs old. Near the end it is always exact: clients take 0 for the end.
 std::uint64_t Consumer::pending_for_reply(const Moment& now) {
   if (pending_stale_) {
-    const bool far = stream_.visible_seq() > next_seq_ + kCheapCount;
+    const bool far = end_seq() > next_seq_ + kCheapCount;
     if (far && now.steady_ns < recounted_ns_ + kRecountNs) {
       pending_stale_ = false;
       num_pending();

@@ -55,7 +55,8 @@ class ConsumerWatch {
 /// threads or JSON.
 ///
 /// Order. A message is delivered again before new ones are; new ones go in the stream's order, each
-/// to one receiver. Nothing above the stream's visible_seq() is looked at.
+/// to one receiver. Nothing above the stream's visible_seq() is looked at, or, where the consumer
+/// asks for it (kDeliverKey), above its written_seq().
 ///
 /// What survives. Every delivery and acknowledgement is in the operating system's hands once
 /// flush() returned, which the loop calls before its output leaves: a killed broker knows
@@ -109,6 +110,7 @@ class Consumer {
 
   // --- What the stream does ---
 
+  /// There is more that it may see.
   void on_visible();
   void on_removed(StreamSeq first, StreamSeq last);
   void on_stream_config();
@@ -175,6 +177,7 @@ class Consumer {
   StreamSeq starting_seq(StreamSeq first, StreamSeq last);
   void collect_last_per_subject(StreamSeq after, StreamSeq up_to);
 
+  StreamSeq end_seq() const;
   Moment moment() const { return Moment::of(clock_); }
   bool tracks_acks() const { return config().ack_policy != AckPolicy::kNone; }
   std::int64_t wait_ns(std::uint32_t deliveries) const;
@@ -187,7 +190,7 @@ class Consumer {
   // Delivering (consumer_deliver.cc)
   void pump(const Moment& now);
   bool has_receiver(const Moment& now);
-  Next next_message(StreamSeq visible);
+  Next next_message(StreamSeq end);
   Next next_redelivery();
   Next next_of_last_per_subject();
   bool may_go_now(const OutgoingMessage& message, const Moment& now);

@@ -8,6 +8,7 @@
 
 #include "base/subject.h"
 #include "broker/streams/go_duration.h"
+#include "broker/streams/pub_ack.h"
 
 namespace feedvault::broker::streams {
 namespace {
@@ -244,6 +245,27 @@ MaybeError check_work_queue(const ConsumerConfig& config, const StreamConfig& st
   return std::nullopt;
 }
 
+MaybeError check_deliver(const ConsumerConfig& config, const StreamConfig& stream) {
+  const auto found = config.metadata.find(kDeliverKey);
+  if (found == config.metadata.end() || found->second == "durable") {
+    return std::nullopt;
+  }
+  if (found->second != "written") {
+    return make_error(
+        errors::kConsumerCreate,
+        std::string(kDeliverKey) + " is durable or written, not " + json_quoted(found->second));
+  }
+  // What is acknowledged, kept or removed for a consumer's sake is durable.
+  if (config.ack_policy != AckPolicy::kNone || stream.retention != Retention::kLimits ||
+      (!config.mem_storage && stream.storage == StorageType::kFile)) {
+    return make_error(errors::kConsumerCreate,
+                      std::string(kDeliverKey) +
+                          " written needs ack policy none, memory storage and a stream with "
+                          "limits retention");
+  }
+  return std::nullopt;
+}
+
 MaybeError check_all(const ConsumerConfig& config, const StreamConfig& stream) {
   if (auto error = check_replicas(config, stream); error.has_value()) {
     return error;
@@ -277,6 +299,9 @@ MaybeError check_all(const ConsumerConfig& config, const StreamConfig& stream) {
   if (error = check_names(config); error.has_value()) {
     return error;
   }
+  if (error = check_deliver(config, stream); error.has_value()) {
+    return error;
+  }
   return check_work_queue(config, stream);
 }
 
@@ -287,6 +312,11 @@ std::vector<std::string> ConsumerConfig::filters() const {
     return {filter_subject};
   }
   return filter_subjects;
+}
+
+bool ConsumerConfig::delivers_written() const {
+  const auto found = metadata.find(kDeliverKey);
+  return found != metadata.end() && found->second == "written";
 }
 
 std::optional<ApiError> check_consumer_name(std::string_view name) {

@@ -19,6 +19,13 @@ inline constexpr std::int64_t kDefaultMaxAckPending = 1000;
 inline constexpr std::int64_t kDefaultMaxWaiting = 512;
 inline constexpr std::int64_t kDefaultInactiveThresholdNs = 5'000'000'000;  // of ephemerals
 
+/// Our own: an entry of a consumer's metadata. "durable", the default: it gets what is durable.
+/// "written": it gets a message once the operating system has it. A killed broker loses none of
+/// those, a power cut may: then the stream ends earlier, and a number that only such consumers saw
+/// is given to another message. For readers that keep their own position and know messages by
+/// content; nothing about such a consumer is kept on disk.
+inline constexpr const char* kDeliverKey = "feedvault.deliver";
+
 // Stored on disk by number: do not renumber.
 enum class DeliverPolicy : std::uint8_t {
   kAll = 0,
@@ -67,6 +74,7 @@ struct ConsumerConfig {
   std::optional<std::int64_t> pause_until_ns;  // Unix time
 
   bool is_pull() const { return deliver_subject.empty(); }
+  bool delivers_written() const;
   /// filter_subject or filter_subjects, whichever is used; empty: everything.
   std::vector<std::string> filters() const;
 

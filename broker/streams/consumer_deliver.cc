@@ -32,7 +32,7 @@ void Consumer::pump(const Moment& now) {
   if (is_paused(now)) {
     resume_at_ns_ = now.steady_ns + (*config().pause_until_ns - now.unix_ns);
   } else if (failure_.ok()) {
-    const StreamSeq visible = stream_.visible_seq();
+    const StreamSeq end = end_seq();
     std::size_t messages = 0;
     std::size_t bytes = 0;
     while (has_receiver(now)) {
@@ -40,7 +40,7 @@ void Consumer::pump(const Moment& now) {
         more_ = true;
         break;
       }
-      next = next_message(visible);
+      next = next_message(end);
       if (next != Next::kMessage) {
         break;
       }
@@ -96,7 +96,7 @@ bool Consumer::has_receiver(const Moment& now) {
   return false;
 }
 
-Consumer::Next Consumer::next_message(StreamSeq visible) {
+Consumer::Next Consumer::next_message(StreamSeq end) {
   if (has_candidate_) {
     return Next::kMessage;
   }
@@ -112,7 +112,7 @@ Consumer::Next Consumer::next_message(StreamSeq visible) {
       return next;
     }
   }
-  auto read = reader_.next(visible);
+  auto read = reader_.next(end);
   if (reader_.damaged() != damaged_) {
     damaged_ = reader_.damaged();
     pending_stale_ = true;  // what cannot be read was counted

@@ -74,6 +74,9 @@ Consumer& ConsumerSet::insert(std::unique_ptr<Consumer> consumer) {
   Consumer& inserted = *consumer;
   consumers_[inserted.name()] = std::move(consumer);
   inserted.attach(*this, ++last_id_);
+  if (inserted.config().delivers_written()) {
+    early_.push_back(&inserted);
+  }
   return inserted;
 }
 
@@ -241,6 +244,7 @@ void ConsumerSet::erase(Consumer& consumer, Consumer::Done done) {
   drop(unflushed_, consumer);
   drop(unsynced_, consumer);
   drop(awaiting_, consumer);
+  drop(early_, consumer);
   consumers_.erase(consumers_.find(name));
   stream_.options().output->advisory(ConsumerAction{stream_.name(), name, Action::kDelete});
   stream_.sweep(from);
@@ -448,6 +452,14 @@ void ConsumerSet::on_timer() {
 
 void ConsumerSet::on_visible() {
   for (const auto& [name, consumer] : consumers_) {
+    if (!consumer->config().delivers_written()) {
+      consumer->on_visible();
+    }
+  }
+}
+
+void ConsumerSet::on_written() {
+  for (Consumer* const consumer : early_) {
     consumer->on_visible();
   }
 }

@@ -143,6 +143,8 @@ class ConsumerSet final : public StreamConsumers, private ConsumerWatch {
   // StreamConsumers
   std::size_t count() const override { return consumers_.size(); }
   void on_visible() override;
+  void on_written() override;
+  bool wants_written() const override { return !early_.empty(); }
   void on_removed(StreamSeq first, StreamSeq last) override;
   void on_config_changed() override;
   void on_stream_deleted() override;
@@ -182,6 +184,7 @@ class ConsumerSet final : public StreamConsumers, private ConsumerWatch {
   mutable std::unordered_map<Consumer*, std::int64_t> deadline_of_;
   std::vector<Consumer*> unsynced_;
   std::vector<Consumer*> awaiting_;  // receivers
+  std::vector<Consumer*> early_;     // who get what is written
   std::vector<Removal> removals_;
   bool creating_ = false;
   std::vector<Unusable> unusable_;

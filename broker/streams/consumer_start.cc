@@ -9,16 +9,16 @@
 namespace feedvault::broker::streams {
 
 void Consumer::begin() {
-  const StreamSeq visible = stream_.visible_seq();
-  const StreamSeq first = std::min(stream_.log().counts().first_seq, visible + 1);
-  next_seq_ = starting_seq(first, visible);
+  const StreamSeq end = end_seq();
+  const StreamSeq first = std::min(stream_.log().counts().first_seq, end + 1);
+  next_seq_ = starting_seq(first, end);
   StreamSeq resume_after = 0;
   if (config().deliver_policy == DeliverPolicy::kLastPerSubject &&
       stream_.config().max_msgs_per_subject != 1) {
-    collect_last_per_subject(0, visible);
+    collect_last_per_subject(0, end);
     if (!last_seqs_.empty()) {
-      resume_after = visible;
-      next_seq_ = visible + 1;
+      resume_after = end;
+      next_seq_ = end + 1;
     }
   }
   ledger_.start(last_seqs_.empty() ? next_seq_ : last_seqs_.back(), resume_after);

@@ -14,6 +14,9 @@ std::optional<ApiError> check_consumer_update(const ConsumerConfig& current,
   if (current.mem_storage != wanted.mem_storage) {
     return refused("storage type can not be updated");
   }
+  if (current.delivers_written() != wanted.delivers_written()) {
+    return refused(std::string(kDeliverKey) + " can not be updated");
+  }
   if (current.opt_start_seq != wanted.opt_start_seq) {
     return refused("start sequence can not be updated");
   }

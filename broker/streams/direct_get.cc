@@ -120,7 +120,7 @@ bool get_batch(const Stream& stream,
                                     ? store::SubjectFilter()
                                     : store::SubjectFilter(request.next_by_subject);
   const std::uint64_t bytes_max = request.max_bytes == 0 ? kBatchBytesMax : request.max_bytes;
-  BatchPlace place{stream.count_matching(from, filter), 0};
+  BatchPlace place{stream.count_matching(from, stream.visible_seq(), filter), 0};
   std::uint64_t bytes = 0;
   store::MessageReader reader(stream.log(), from, filter);
   for (std::uint64_t i = 0; i < request.batch && bytes < bytes_max; ++i) {

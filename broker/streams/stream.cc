@@ -48,6 +48,10 @@ void Stream::end_commit(const Status& synced) {
   impl_->end_commit(synced);
 }
 
+void Stream::write() {
+  impl_->write();
+}
+
 bool Stream::committing() const {
   return impl_->committing_;
 }
@@ -176,6 +180,10 @@ Status Stream::close() {
   return impl_->close();
 }
 
+StreamSeq Stream::written_seq() const {
+  return std::max(impl_->visible_, impl_->flushed_.seq);
+}
+
 StreamSeq Stream::visible_seq() const {
   return impl_->visible_;
 }
@@ -184,8 +192,10 @@ const store::MessageLog& Stream::log() const {
   return *impl_->log_;
 }
 
-std::uint64_t Stream::count_matching(StreamSeq from, store::SubjectFilter& filter) const {
-  return impl_->count_matching(from, filter);
+std::uint64_t Stream::count_matching(StreamSeq from,
+                                     StreamSeq to,
+                                     store::SubjectFilter& filter) const {
+  return impl_->count_matching(from, to, filter);
 }
 
 bool Stream::acknowledged(StreamSeq seq) {

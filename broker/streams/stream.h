@@ -96,7 +96,8 @@ struct StreamCounters {
 ///   end_commit()       answers what is durable now, shows it to consumers, republishes it
 ///
 /// What is not durable (SyncPolicy::kInterval: not written) is shown to nobody: it has numbers
-/// above visible_seq(). Answers leave in the order in which messages came.
+/// above visible_seq(). The exception are consumers that ask for what is written (kDeliverKey);
+/// for them write() may be called in between. Answers leave in the order in which messages came.
 ///
 /// Failure: when a write or a sync fails, the stream stops (failure() says why): everything that
 /// waits is answered with an error and so is what comes later; what is visible can be read. A full
@@ -146,6 +147,9 @@ class Stream {
   Status sync();
   void end_commit(const Status& synced);
   bool committing() const;
+  /// During a commit: hands what came meanwhile to the operating system, and shows it to consumers
+  /// that do not wait for the disk. Without such ones it does nothing.
+  void write();
   /// begin_commit() would have something to do. Cheap.
   bool needs_commit() const;
   /// All three in one, on this thread, and a compaction that is due.
@@ -219,9 +223,11 @@ class Stream {
 
   /// Everything up to here may be shown. MessageReader::next(visible_seq()) reads no further.
   StreamSeq visible_seq() const;
+  /// Everything up to here is in the operating system's hands; at or above visible_seq().
+  StreamSeq written_seq() const;
   const store::MessageLog& log() const;
-  /// How many visible messages at or above `from` match.
-  std::uint64_t count_matching(StreamSeq from, store::SubjectFilter& filter) const;
+  /// How many messages within [from, to] match.
+  std::uint64_t count_matching(StreamSeq from, StreamSeq to, store::SubjectFilter& filter) const;
   /// A consumer is done with a message (acknowledged, or delivered with ack none): it goes when the
   /// retention policy says so, which calls needs() for interest. Returns whether it was removed.
   bool acknowledged(StreamSeq seq);

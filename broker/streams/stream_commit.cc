@@ -16,7 +16,43 @@ bool Stream::Impl::needs_commit() const {
   if (!failure_.ok()) {
     return false;
   }
-  return disk_full_ ? retry_due_ : unwritten_ || sync_wanted_;
+  return disk_full_ ? retry_due_ : unwritten_ || sync_wanted_ || flushed_.seq > visible_;
+}
+
+/// Hands everything to the operating system. False: not now, or never.
+bool Stream::Impl::flush() {
+  const Status status = log_->flush();
+  if (status.code() == StatusCode::kExhausted) {
+    disk_full_ = true;
+    retry_at_ = options_.clock->now() + kFullDiskRetry;
+    tell(want_durable_, {});
+    return false;
+  }
+  if (!status.ok()) {
+    fail(status);
+    return false;
+  }
+  if (disk_full_) {
+    disk_full_ = false;
+    retry_at_ = SteadyTime::max();
+    ++room_made_;
+  }
+  unwritten_ = false;
+  const bool more = appended_.seq > flushed_.seq;
+  flushed_ = appended_;
+  if (more && consumers_ != nullptr && consumers_->wants_written()) {
+    consumers_->on_written();
+  }
+  return true;
+}
+
+void Stream::Impl::write() {
+  if (!committing_ || !failure_.ok() || disk_full_ || appended_.seq <= flushed_.seq ||
+      consumers_ == nullptr || !consumers_->wants_written()) {
+    return;
+  }
+  flush();
+  sync_wanted_ = sync_wanted_ || log_->wants_sync();
 }
 
 Stream::Commit Stream::Impl::begin_commit() {
@@ -26,24 +62,10 @@ Stream::Commit Stream::Impl::begin_commit() {
   }
   ++counters_.commits;
   retry_due_ = false;
-  const Status status = log_->flush();
-  if (status.code() == StatusCode::kExhausted) {
-    disk_full_ = true;
-    retry_at_ = options_.clock->now() + kFullDiskRetry;
-    tell(want_durable_, {});
+  // What write() got onto the disk before that was full is made durable all the same.
+  if (!flush() && !(failure_.ok() && flushed_.seq > visible_)) {
     return Commit::kNothing;
   }
-  if (!status.ok()) {
-    fail(status);
-    return Commit::kNothing;
-  }
-  if (disk_full_) {
-    disk_full_ = false;
-    retry_at_ = SteadyTime::max();
-    ++room_made_;
-  }
-  unwritten_ = false;
-  flushed_ = appended_;
   if (in_memory()) {
     if (const Status synced = log_->sync_written(); !synced.ok()) {
       fail(synced);
@@ -68,6 +90,7 @@ Stream::Commit Stream::Impl::begin_commit() {
     return Commit::kNothing;
   }
   committing_ = true;
+  being_synced_mark_ = flushed_;
   being_synced_.swap(want_durable_);
   sync_wanted_ = false;
   sync_at_ = SteadyTime::max();
@@ -83,7 +106,7 @@ void Stream::Impl::end_commit(const Status& synced) {
   }
   // A failure in between has answered everybody.
   if (failure_.ok()) {
-    show(flushed_);
+    show(being_synced_mark_);
   }
   tell(being_synced_, {});
 }

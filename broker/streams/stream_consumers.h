@@ -23,6 +23,10 @@ class StreamConsumers {
   /// Messages up to stream.visible_seq() can be shown now; they were not before. Once a commit.
   virtual void on_visible() = 0;
 
+  /// The same up to stream.written_seq(), for those that do not wait for the disk.
+  virtual void on_written() = 0;
+  virtual bool wants_written() const = 0;
+
   /// Messages within [first, last] were removed, perhaps not all of them, perhaps ones that were
   /// never visible: by limits, age, purge, deletion, rollup or acknowledgement. The log does not
   /// have them any more. Not called for what acknowledged() removes, during that call.

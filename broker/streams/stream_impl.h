@@ -44,6 +44,7 @@ class Stream::Impl {
   // stream_commit.cc
   Commit begin_commit();
   void end_commit(const Status& synced);
+  void write();
   bool needs_commit() const;
   void when_durable(Done done);
 
@@ -67,7 +68,7 @@ class Stream::Impl {
                                                 store::ReadBuffer& buffer) const;
   StreamState state() const;
   std::vector<store::SubjectCount> subjects(std::string_view filter) const;
-  std::uint64_t count_matching(StreamSeq from, store::SubjectFilter& filter) const;
+  std::uint64_t count_matching(StreamSeq from, StreamSeq to, store::SubjectFilter& filter) const;
 
  private:
   friend class Stream;
@@ -118,6 +119,7 @@ class Stream::Impl {
   std::int64_t now_ns();
 
   // stream_commit.cc
+  bool flush();
   void show(const Mark& mark);
   void send_answers();
   void send(const AnswerQueue::Answer& answer);
@@ -172,6 +174,7 @@ class Stream::Impl {
   StreamSeq visible_ = 0;
   Mark appended_;
   Mark flushed_;
+  Mark being_synced_mark_;
   Mark visible_mark_;
   bool committing_ = false;
   bool unwritten_ = false;              // appended or removed since the last flush

@@ -82,12 +82,14 @@ std::vector<store::SubjectCount> Stream::Impl::subjects(std::string_view filter)
   return counts;
 }
 
-std::uint64_t Stream::Impl::count_matching(StreamSeq from, store::SubjectFilter& filter) const {
-  if (from > visible_) {
+std::uint64_t Stream::Impl::count_matching(StreamSeq from,
+                                           StreamSeq to,
+                                           store::SubjectFilter& filter) const {
+  if (from > to) {
     return 0;
   }
   const std::uint64_t all = log_->count_matching(from, filter);
-  return visible_ == log_->last_seq() ? all : all - log_->count_matching(visible_ + 1, filter);
+  return to == log_->last_seq() ? all : all - log_->count_matching(to + 1, filter);
 }
 
 }  // namespace feedvault::broker::streams

@@ -54,6 +54,7 @@ class StreamReaderImpl final : public StreamReader {
         batch_(std::max<std::uint32_t>(1, options.window_messages / 3 * 2)),
         request_bytes_(std::max<std::uint32_t>(1, options.window_bytes / 3)),
         heartbeat_(options.heartbeat),
+        written_(options.written),
         inbox_(connection.new_inbox()) {}
   StreamReaderImpl(const StreamReaderImpl&) = delete;
   StreamReaderImpl& operator=(const StreamReaderImpl&) = delete;
@@ -84,6 +85,7 @@ class StreamReaderImpl final : public StreamReader {
   const std::uint32_t batch_;
   const std::uint32_t request_bytes_;
   const milliseconds heartbeat_;
+  const bool written_;
   const std::string inbox_;
   std::string consumer_;
   std::string next_subject_;  // $JS.API.CONSUMER.MSG.NEXT...
@@ -138,7 +140,7 @@ Status StreamReaderImpl::create_consumer() {
   using nlohmann::json;
   const std::string name = "reader-" + inbox_.substr(inbox_.rfind('.') + 1);
   const std::string subject = "$JS.API.CONSUMER.CREATE." + stream_ + "." + name;
-  const json body = {
+  json body = {
       {"stream_name", stream_},
       {"config",
        {{"name", name},
@@ -151,6 +153,9 @@ Status StreamReaderImpl::create_consumer() {
         {"mem_storage", true},
         {"num_replicas", 1}}},
   };
+  if (written_) {
+    body["config"]["metadata"]["feedvault.deliver"] = "written";
+  }
   const std::string text = body.dump();
   auto answer = connection_.request(
       {.subject = subject, .reply = {}, .headers = {}, .payload = text}, kCreateTimeout);

@@ -18,6 +18,10 @@ struct ReaderOptions {
   /// The broker reports in at this interval when there is nothing to send; after three silent ones
   /// the reader is interrupted.
   std::chrono::milliseconds heartbeat{1000};
+  /// Messages come when the broker has written them, not when they are durable. After a power cut
+  /// the broker may lack some that were read, and give their numbers to others: for readers that
+  /// keep a position of their own and compare. nats-server does so for everybody.
+  bool written = false;
 };
 
 /// A message of a stream, with its place in it.

@@ -82,6 +82,8 @@ class FakeConsumers final : public StreamConsumers {
 
   std::size_t count() const override { return state_.consumers.size(); }
   void on_visible() override { ++state_.visible; }
+  void on_written() override {}
+  bool wants_written() const override { return false; }
   void on_removed(StreamSeq first, StreamSeq last) override {
     state_.removed.emplace_back(first, last);
   }

@@ -289,7 +289,7 @@ class StreamModelTest : public StreamTest, public ::testing::WithParamInterface<
     ASSERT_EQ(found.has_value() ? found->seq : 0, next);
     store::SubjectFilter wanted =
         filter.empty() ? store::SubjectFilter() : store::SubjectFilter(filter);
-    ASSERT_EQ(stream_->count_matching(from, wanted), count);
+    ASSERT_EQ(stream_->count_matching(from, stream_->visible_seq(), wanted), count);
   }
 
   void step() {
