@@ -65,6 +65,11 @@ void ask_captured(nats::JetStream& jetstream,
     }
     status.captured = ingest->last_seq;
     if (const auto found = catalogue.find(status.feed->number); found != catalogue.end()) {
+      // The controller may have read what is not durable yet, which the broker shows to it alone.
+      const storage::IngestPosition& read = found->second.state.ingest;
+      if (read.stream_created_ns == ingest->created_ns) {
+        status.captured = std::max(ingest->last_seq, read.stream_seq);
+      }
       measure_lag(jetstream, *ingest, found->second.state, status);
     }
   }

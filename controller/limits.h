@@ -37,6 +37,8 @@ inline constexpr std::chrono::seconds kPubAckTimeout{5};
 
 /// One request of the JetStream API.
 inline constexpr std::chrono::milliseconds kApiTimeout{3000};
+/// How long messages that were read may take to become durable before they count as lost.
+inline constexpr std::chrono::milliseconds kDurableWait{1000};
 
 /// How long shutdown may take for what is in memory.
 inline constexpr std::chrono::seconds kDrainTimeout{5};

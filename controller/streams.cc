@@ -1,6 +1,7 @@
 #include "controller/streams.h"
 
 #include <charconv>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -102,6 +103,26 @@ Status diverged(const FeedConfig& feed, std::uint64_t seq) {
           "delete stream {0}; it is refilled from the table",
           feed.feed_stream(),
           seq)};
+}
+
+// Numbers above the table's that no message has: not rows that the table lost.
+Status check_tail(nats::JetStream& jetstream,
+                  const FeedConfig& feed,
+                  std::uint64_t tail,
+                  std::uint64_t last_seq) {
+  const auto message = jetstream.get_message(feed.feed_stream(), tail);
+  if (message.has_value() || message.error().code() != StatusCode::kNotFound) {
+    return message.status();
+  }
+  return {
+      StatusCode::kCorruption,
+      fmt::format("stream {0} ends at {1} and holds no such message, the table ends at {2}: the "
+                  "broker has skipped numbers, as after a power cut with sync = \"interval\", or "
+                  "the table lost rows that the stream has dropped since. Restore the table if it "
+                  "lost rows; then delete stream {0}, it is refilled from the table",
+                  feed.feed_stream(),
+                  tail,
+                  last_seq)};
 }
 
 // The newest seq that both hold must be the same message.
@@ -222,9 +243,17 @@ Result<nats::StreamInfo> ensure_feed_stream(nats::JetStream& jetstream,
 }
 
 Result<IngestStart> check_ingest(nats::JetStream& jetstream,
-                                 const nats::StreamInfo& stream,
+                                 nats::StreamInfo stream,
                                  const storage::IngestPosition& checkpoint) {
-  const std::string& name = stream.config.name;
+  const std::string name = stream.config.name;
+  // Read before it was durable: our broker shows it to others once it is.
+  const auto deadline = std::chrono::steady_clock::now() + kDurableWait;
+  while (checkpoint.stream_created_ns == stream.created_ns &&
+         stream.last_seq < checkpoint.stream_seq && std::chrono::steady_clock::now() < deadline) {
+    // The broker does not say when.
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    ASSIGN_OR_RETURN(stream, jetstream.stream_info(name));
+  }
   if (checkpoint.stream_created_ns == 0) {
     return IngestStart{};
   }
@@ -303,6 +332,7 @@ Result<std::uint64_t> reconcile_feed_stream(nats::Connection& connection,
   if (tail <= last_seq) {
     return last_seq;
   }
+  RETURN_IF_ERROR(check_tail(jetstream, feed, tail, last_seq));
   logger("controller")
       ->error("the table lost rows that stream {} holds, restoring them feed={} from={} to={}",
               stream.config.name,

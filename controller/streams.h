@@ -48,16 +48,18 @@ struct IngestStart {
 };
 
 /// Compares the ingest stream with the checkpoint: created time, last sequence, and time and hash
-/// of the message at the checkpoint. Where they differ, reading starts over from what the stream
-/// holds: message ids make that harmless, and skipping could lose what was stored under numbers
-/// used twice.
+/// of the message at the checkpoint. What was read may become durable only now: a stream that ends
+/// before the checkpoint gets a second to reach it. Where they differ, reading starts over from
+/// what the stream holds: message ids make that harmless, and skipping could lose what was stored
+/// under numbers used twice.
 Result<IngestStart> check_ingest(nats::JetStream& jetstream,
-                                 const nats::StreamInfo& stream,
+                                 nats::StreamInfo stream,
                                  const storage::IngestPosition& checkpoint);
 
 /// Makes table and feed stream agree as far as both exist, and returns the table's last seq.
 /// - The stream is ahead (the database lost committed rows): the rows are restored from it.
-/// - They differ at the newest seq that both have: kCorruption; only people can decide.
+/// - They differ at the newest seq that both have, or the stream ends behind the table with numbers
+///   that no message has: kCorruption; only people can decide.
 /// - The stream is behind: nothing to do here, the publisher refills it.
 Result<std::uint64_t> reconcile_feed_stream(nats::Connection& connection,
                                             nats::JetStream& jetstream,

@@ -96,14 +96,14 @@ Status Watch::look() {
   ASSIGN_OR_RETURN(const auto summaries, catalogue_->feeds());
   for (const auto& feed : feeds_.all()) {
     FeedStatus status;
-    std::uint64_t stream_seq = 0;
+    storage::IngestPosition read;
     for (const storage::FeedSummary& summary : summaries) {
       if (summary.feed == feed->config.number) {
         status.last_seq = summary.state.last_seq;
         status.duplicates = summary.duplicates;
         status.quarantined = summary.quarantined;
         status.gaps = summary.gaps;
-        stream_seq = summary.state.ingest.stream_seq;
+        read = summary.state.ingest;
       }
     }
     if (status.last_seq > 0) {
@@ -119,8 +119,8 @@ Status Watch::look() {
       status.unpublished = static_cast<std::int64_t>(
           status.last_seq - std::min<std::uint64_t>(status.last_seq, found->second));
     }
-    look_at_ingest(*feed, stream_seq, status);
-    judge_flow(feed->name(), stream_seq, status);
+    look_at_ingest(*feed, read, status);
+    judge_flow(feed->name(), read.stream_seq, status);
     gauges_[feed->name()].last_seq.set(status.last_seq);
     gauges_[feed->name()].rate.set(status.rate);
     note(feed->name(), std::move(status));
@@ -206,14 +206,18 @@ std::map<std::string, std::uint64_t> Watch::published_positions() {
   return positions;
 }
 
-void Watch::look_at_ingest(const Feed& feed, std::uint64_t stream_seq, FeedStatus& status) {
+void Watch::look_at_ingest(const Feed& feed,
+                           const storage::IngestPosition& read,
+                           FeedStatus& status) {
   if (!broker_.connected()) {
     return;
   }
   nats::JetStream jetstream(broker_, kStreamInfoTimeout);
   if (const auto ingest = jetstream.stream_info(feed.config.ingest_stream())) {
-    status.captured = static_cast<std::int64_t>(ingest->last_seq);
-    status.waiting = static_cast<std::int64_t>(ingest->waiting_behind(stream_seq));
+    // The controller may have read what is not durable yet, which the broker shows to it alone.
+    const std::uint64_t done = read.stream_created_ns == ingest->created_ns ? read.stream_seq : 0;
+    status.captured = static_cast<std::int64_t>(std::max(ingest->last_seq, done));
+    status.waiting = static_cast<std::int64_t>(ingest->waiting_behind(done));
   }
 }
 

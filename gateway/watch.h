@@ -95,7 +95,7 @@ class Watch {
   Status look();
   /// The feed streams' last sequences, by feed; without those that the broker does not tell.
   std::map<std::string, std::uint64_t> published_positions();
-  void look_at_ingest(const Feed& feed, std::uint64_t stream_seq, FeedStatus& status);
+  void look_at_ingest(const Feed& feed, const storage::IngestPosition& read, FeedStatus& status);
   double rate_of(const std::string& feed, std::uint64_t last_seq);
   void judge_flow(const std::string& feed, std::uint64_t stream_seq, FeedStatus& status);
   void note(const std::string& feed, FeedStatus status);

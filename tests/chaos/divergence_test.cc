@@ -148,6 +148,34 @@ TEST(CrashMatrix, C11_FeedStreamLosesItsTailUnderARunningController) {
   EXPECT_TRUE(installation.verify());
 }
 
+// The broker does not know any more which numbers it gave out, and leaves some out for safety.
+TEST(CrashMatrix, C11_FeedStreamSkipsNumbers) {
+  Installation installation;
+  FeedUnderTest& events = installation.events();
+  installation.start_ready("a");
+  const std::string mark = installation.broker().stream_folder("FEED_events") + "/messages/synced";
+  if (!std::filesystem::exists(mark)) {
+    GTEST_SKIP() << "nats-server never does";
+  }
+  events.producer.plain(10);
+  ASSERT_TRUE(events.verify());
+  installation.controller("a").kill_hard();
+  installation.broker().kill_hard();
+  std::filesystem::remove(mark);
+  installation.broker().start();
+  ASSERT_GT(events.checker.stream_tail("FEED_events"), 10U);
+
+  ControllerProcess& a = installation.start_controller("a");
+  ASSERT_TRUE(eventually([&] { return a.state_of("events") == "stopped"; })) << a.log();
+  const HttpAnswer ready = a.get("/readyz");
+  EXPECT_NE(ready.body.find("delete stream FEED_events"), std::string::npos) << ready.body;
+  a.kill_hard();
+  delete_stream(installation, "FEED_events");
+  events.producer.plain(10);
+  installation.start_ready("a");
+  EXPECT_TRUE(installation.verify());
+}
+
 void lose_rows(bool controller_lives) {
   Installation installation;
   FeedUnderTest& events = installation.events();
