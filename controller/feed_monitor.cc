@@ -45,7 +45,10 @@ void FeedMonitor::run() {
     const auto ingest = jetstream_.stream_info(feed_.ingest_stream());
     if (ingest.has_value()) {
       measure(*ingest);
-      purge(health_.view().ingest_seq);
+      // A session that has lost its broker does not know what the stream holds now.
+      if (!session_.failed()) {
+        purge(health_.view().ingest_seq);
+      }
     }
     if (!stop_.stop_requested()) {
       check_feed_stream();

@@ -331,9 +331,8 @@ void FeedPipeline::announce(Parts& parts) {
   health_.update([&](FeedView& view) {
     view.last_seq = parts.last_seq;
     view.published_seq = parts.feed_stream.last_seq;
-    view.ingest_seq = parts.state.ingest.stream_created_ns == parts.ingest.created_ns
-                          ? parts.state.ingest.stream_seq
-                          : 0;
+    // Not the checkpoint's: where reading starts over, what lies between is not purged yet.
+    view.ingest_seq = parts.start.seq - 1;
   });
   health_.set_phase(FeedPhase::kActive, "");
   metrics_.sessions.increment();

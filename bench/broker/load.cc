@@ -350,10 +350,12 @@ IdleResult run_idle(int count, std::uint16_t port, int server_pid) {
   IdleResult result;
   result.resident_bytes_before = resident_bytes(server_pid);
   std::vector<UniqueFd> clients;
+  std::string hello(kConnect);
+  hello += "PING\r\n";
   const auto begin = Clock::now();
   for (int i = 0; i < count; ++i) {
     clients.push_back(connect_to(port));
-    send_all(clients.back().get(), std::string(kConnect) + "PING\r\n");
+    send_all(clients.back().get(), hello);
   }
   for (const UniqueFd& client : clients) {
     std::string received;

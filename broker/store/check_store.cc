@@ -199,6 +199,7 @@ void settle(LogCheck& check) {
     if (damage.first_seq == 0) {
       return false;
     }
+    damage.first_seq = std::max(damage.first_seq, std::min(check.front, damage.last_seq + 1));
     while (damage.first_seq <= damage.last_seq && gone(damage.first_seq)) {
       ++damage.first_seq;
     }
@@ -241,6 +242,7 @@ Result<StreamReport> check_log(FileSystem& fs,
          "messages that were confirmed are missing");
     check.next_seq = check.synced->values[2];
   }
+  check.next_seq = std::max(check.next_seq, check.front);
   settle(check);
   return std::move(check.report);
 }

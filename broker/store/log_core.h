@@ -194,6 +194,7 @@ class LogCore {
   Status write_removals();
   Status write_some_removals();
   Status relieve_full_disk();
+  Status erase_before_giving_up();
   Status give_up_active();
   Status reserve_numbers();
   Status reserve_room(std::uint64_t end);

@@ -130,6 +130,7 @@ Status LogCore::load_marks(Found& found) {
   if (contents.has_value() && (stream_id_ == 0 || contents->stream_id == stream_id_)) {
     const auto& [segment, offset, next_seq, front, unused] = contents->values;
     found.synced = SyncedMark{contents->stream_id, segment, offset, next_seq, front};
+    next_segment_ = std::max(next_segment_, segment + 1);  // its file may be given up
   }
   const MutexLock lock(marks_mutex_);
   sequence_file_ = sequence.has_value() ? std::move(*sequence) : nullptr;
@@ -360,6 +361,8 @@ Status LogCore::choose_next_seq(Found& found) {
       next = std::max(next, found.sequence->reserved);
     }
   }
+  // What was purged was given out, also where a power cut has left no other trace of it.
+  next = std::max(next, front_);
   if (next > found_next && !found.names.empty()) {
     recovery_.skipped_from = found_next;
     recovery_.skipped_to = next;
@@ -479,6 +482,7 @@ void LogCore::settle_damage(Found& found) {
   const MutexLock lock(mutex_);
   for (Damage& damage : found.damage) {
     if (damage.first_seq != 0) {
+      damage.first_seq = std::max(damage.first_seq, std::min(front_, damage.last_seq + 1));
       while (damage.first_seq <= damage.last_seq && removed(damage.first_seq)) {
         ++damage.first_seq;
       }

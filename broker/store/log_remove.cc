@@ -65,12 +65,18 @@ Status LogCore::erase_bodies(const std::vector<Erasure>& erasures) {
     status = put_synced(synced_, true);
   }
   for (const Erasure& each : erasures) {
+    if (each.file->given_up.load(std::memory_order_acquire)) {
+      continue;
+    }
     const std::string zeros(std::min<std::size_t>(each.body_bytes, kZerosAWrite), '\0');
     for (std::uint64_t done = 0; status.ok() && done < each.body_bytes; done += zeros.size()) {
       const auto size =
           static_cast<std::size_t>(std::min<std::uint64_t>(zeros.size(), each.body_bytes - done));
       status = each.file->file->write_at(each.offset + kRecordHeaderBytes + done,
                                          std::string_view(zeros).substr(0, size));
+    }
+    if (each.file->given_up.load(std::memory_order_acquire)) {
+      status = Status();  // it was cut off meanwhile, on a full disk
     }
   }
   for (std::size_t i = 0; status.ok() && i < erasures.size(); ++i) {

@@ -1,6 +1,7 @@
 // Appending, flushing, syncing, sealing.
 
 #include <algorithm>
+#include <iterator>
 #include <random>
 #include <utility>
 
@@ -74,21 +75,22 @@ Result<StreamSeq> LogCore::append(std::string_view subject,
     flushed += used;
     used = 0;
   }
+  Status room;
   if (flushed + used > kRecordsStart && flushed + used + size > options_.segment_bytes) {
-    RETURN_IF_ERROR(roll(next_seq_.load(std::memory_order_relaxed)));
+    room = roll(next_seq_.load(std::memory_order_relaxed));
     flushed = kRecordsStart;
     used = 0;
   }
-  if (flushed + used + size > room_end_) {
-    const Status room = reserve_room(flushed + used + size);
-    if (room.code() == StatusCode::kExhausted) {
-      RETURN_IF_ERROR(relieve_full_disk());
-      if (active_is_gone_) {
-        return append(subject, headers, payload, time_ns);
-      }
-    }
-    RETURN_IF_ERROR(room);
+  if (room.ok() && flushed + used + size > room_end_) {
+    room = reserve_room(flushed + used + size);
   }
+  if (room.code() == StatusCode::kExhausted) {
+    RETURN_IF_ERROR(relieve_full_disk());
+    if (active_is_gone_) {
+      return append(subject, headers, payload, time_ns);
+    }
+  }
+  RETURN_IF_ERROR(room);
   make_room(used + size);
   const StreamSeq seq = next_seq_.load(std::memory_order_relaxed);
   if (seq >= reserved_) {
@@ -351,10 +353,25 @@ Status LogCore::relieve_full_disk() {
     durable_front_ = std::max(durable_front_, synced_.front);
   }
   if (all_dead) {
+    RETURN_IF_ERROR(erase_before_giving_up());
     RETURN_IF_ERROR(give_up_active());
   }
   RETURN_IF_ERROR(drop_dead_segments());
   return remove_dead_files();
+}
+
+/// What is to be overwritten is so while it is still there.
+Status LogCore::erase_before_giving_up() {
+  std::vector<Erasure> erasures = std::exchange(pending_erasures_, {});
+  {
+    const MutexLock lock(mutex_);
+    std::ranges::move(erasures_, std::back_inserter(erasures));
+    erasures_.clear();
+    std::erase_if(erasures, [&](const Erasure& each) FEEDVAULT_TSA(requires_capability(mutex_)) {
+      return each.file == flushed_.file && each.offset >= flushed_.offset;  // never written
+    });
+  }
+  return erase_bodies(erasures);
 }
 
 /// Gives back the room of the active segment. Requires: the marks say that everything is purged.
@@ -387,6 +404,7 @@ Status LogCore::give_up_active() {
   active_has_footer_ = false;
   active_is_gone_ = true;
   FAILPOINT("store.give_up");
+  file->given_up.store(true, std::memory_order_release);
   Status status = fs_.remove(dir_ + '/' + file->name);
   if (status.ok()) {
     status = fs_.sync_dir(dir_);

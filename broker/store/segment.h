@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -19,6 +20,7 @@ struct SegmentFile {
   SegmentHeader header;
   std::uint32_t seed = 0;
   std::string name;
+  std::atomic<bool> given_up{false};  // nothing in it is of use to anybody
 };
 
 /// What the index knows of one message.

@@ -147,8 +147,9 @@ class Stream {
   Status sync();
   void end_commit(const Status& synced);
   bool committing() const;
-  /// During a commit: hands what came meanwhile to the operating system, and shows it to consumers
-  /// that do not wait for the disk. Without such ones it does nothing.
+  /// During a commit, or while another has to wait: hands what came meanwhile to the operating
+  /// system, and shows it to consumers that do not wait for the disk. Without such ones it does
+  /// nothing.
   void write();
   /// begin_commit() would have something to do. Cheap.
   bool needs_commit() const;

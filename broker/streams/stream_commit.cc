@@ -47,8 +47,8 @@ bool Stream::Impl::flush() {
 }
 
 void Stream::Impl::write() {
-  if (!committing_ || !failure_.ok() || disk_full_ || appended_.seq <= flushed_.seq ||
-      consumers_ == nullptr || !consumers_->wants_written()) {
+  if (!failure_.ok() || disk_full_ || appended_.seq <= flushed_.seq || consumers_ == nullptr ||
+      !consumers_->wants_written()) {
     return;
   }
   flush();

@@ -238,6 +238,11 @@ void Stream::Impl::settle_retention() {
 
 std::optional<ApiError> Stream::Impl::begin_update(const StreamConfig& config) {
   CHECK(!next_.has_value());
+  if (config.retention != Retention::kLimits && consumers_ != nullptr &&
+      consumers_->wants_written()) {
+    return make_error(errors::kStreamUpdate,
+                      "a consumer with feedvault.deliver written needs limits retention");
+  }
   StreamConfig before = std::exchange(config_, config);
   const Status compiled = compile_transforms();
   Update update{config, state_text(false), {}};

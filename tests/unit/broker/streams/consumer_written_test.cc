@@ -226,6 +226,27 @@ TEST_F(Written, AreRefusedWhereSomethingIsKeptForThem) {
   EXPECT_EQ(updated.error().description, "feedvault.deliver can not be updated");
 }
 
+TEST_F(Written, KeepTheirStreamFromInterestRetention) {
+  begin();
+  StreamConfig interest = stream_->config();
+  interest.retention = Retention::kInterest;
+  const auto refused = stream_->update(interest);
+  ASSERT_TRUE(refused.has_value());
+  EXPECT_NE(refused->description.find("feedvault.deliver"), std::string::npos);
+}
+
+TEST_F(Written, NeedNotWaitForConsumersThatAreSynced) {
+  begin();
+  send("a");
+  stream_->write();  // no commit is under way, the disk is busy otherwise
+  EXPECT_EQ(messages(), Words{"a"});
+  EXPECT_EQ(acks_, 0);
+  ASSERT_TRUE(stream_->needs_commit());
+  stream_->commit();
+  EXPECT_EQ(messages(), Words{});
+  EXPECT_EQ(acks_, 1);
+}
+
 TEST_F(Written, AreRefusedWhereMessagesGoWithInterest) {
   config_.retention = Retention::kInterest;
   EXPECT_NE(refusal(), "");

@@ -69,6 +69,7 @@ struct FakeState {
   };
   std::vector<One> consumers;
   std::vector<std::pair<StreamSeq, StreamSeq>> removed;
+  bool wants_written = false;
   int visible = 0;
   int config_changes = 0;
   int deleted = 0;
@@ -83,7 +84,7 @@ class FakeConsumers final : public StreamConsumers {
   std::size_t count() const override { return state_.consumers.size(); }
   void on_visible() override { ++state_.visible; }
   void on_written() override {}
-  bool wants_written() const override { return false; }
+  bool wants_written() const override { return state_.wants_written; }
   void on_removed(StreamSeq first, StreamSeq last) override {
     state_.removed.emplace_back(first, last);
   }

@@ -30,6 +30,7 @@ class StreamModelTest : public StreamTest, public ::testing::WithParamInterface<
     for (std::uint64_t i = below(3); i > 0; --i) {
       consumers_.consumers.push_back({kFilters[below(4)], {}});
     }
+    consumers_.wants_written = config_.retention == Retention::kLimits && one_in(2);
   }
   void choose_limits(StreamConfig& config) {
     config.max_msgs = one_in(2) ? static_cast<std::int64_t>(1 + below(30)) : -1;
@@ -82,6 +83,10 @@ class StreamModelTest : public StreamTest, public ::testing::WithParamInterface<
   }
 
   void commit_step() {
+    if (one_in(3)) {
+      stream_->write();
+      ASSERT_GE(stream_->written_seq(), stream_->visible_seq());
+    }
     if (stream_->committing()) {
       stream_->end_commit(stream_->sync());
     } else if (stream_->needs_commit()) {

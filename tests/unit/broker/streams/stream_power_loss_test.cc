@@ -33,6 +33,7 @@ class StreamPowerLossTest : public StreamTest, public ::testing::WithParamInterf
         for (std::uint64_t i = below(4); i > 0; --i) {
           publish();
         }
+        stream_->write();
         stream_->end_commit(stream_->sync());
       }
       note_answers();
@@ -122,6 +123,10 @@ TEST_P(StreamPowerLossTest, KeepsWhatItAnswered) {
   options_.sync = GetParam().policy;
   options_.log.segment_bytes = 4096;
   options_.log.write_buffer_bytes = 1024;
+  if (GetParam().seed % 2 == 0) {
+    with_consumers();
+    consumers_.wants_written = true;
+  }
   create();
   for (int cut = 0; cut < 30 && !HasFatalFailure(); ++cut) {
     SCOPED_TRACE("seed " + std::to_string(GetParam().seed) + " cut " + std::to_string(cut));
